@@ -1,0 +1,5 @@
+"""Run the command line as ``python -m bundler``."""
+
+from bundler.cli.main import main
+
+main()

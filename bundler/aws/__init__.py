@@ -1,0 +1,1 @@
+"""The cloud: one adapter per service."""

@@ -1,0 +1,49 @@
+"""What is asked of EC2 when an AMI is registered."""
+
+import re
+from dataclasses import dataclass
+
+from bundler.errors import UsageError
+from bundler.model.image import Architecture, ImageLocation, VirtualizationType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """Arguments of RegisterImage for an S3-backed AMI; empty texts are not sent.
+
+    Raises:
+        UsageError: the name or description breaks EC2's rules.
+    """
+
+    location: ImageLocation
+    """The manifest in S3."""
+    name: str
+    description: str = ""
+    architecture: Architecture
+    virtualization_type: VirtualizationType = VirtualizationType.HVM
+    kernel_id: str = ""
+    ramdisk_id: str = ""
+
+    def __post_init__(self) -> None:
+        check_ami_name(self.name)
+        if len(self.description) > MAX_DESCRIPTION_LENGTH:
+            raise UsageError(
+                f"AMI description: expected at most {MAX_DESCRIPTION_LENGTH} characters, "
+                f"got {len(self.description)}"
+            )
+
+
+MAX_DESCRIPTION_LENGTH = 255
+"""Most characters of an AMI's description.  Source: RegisterImage, `Description`."""
+
+
+def check_ami_name(name: str) -> None:
+    """Refuse a name that RegisterImage (`Name`) would refuse.
+
+    Raises:
+        UsageError: not 3 to 128 letters, digits, blanks or ``()[]./-'@_``.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9()\[\] ./'@_-]{3,128}", name):
+        raise UsageError(
+            f"AMI name {name!r}: expected 3 to 128 letters, digits, blanks or ()[]./-'@_"
+        )

@@ -1,0 +1,1 @@
+"""Verbs: they join the layers, and know no XML and no boto3."""
