@@ -1,6 +1,7 @@
 """Parts, keys and limits of a bundle."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from bundler.errors import ManifestError
 from bundler.model.digest import Digest
@@ -96,3 +97,11 @@ class Extent:
     def end(self) -> int:
         """Offset of the first byte behind the extent."""
         return self.offset + self.size
+
+
+class CompressionLevel(StrEnum):
+    """How hard a bundle is compressed; the same level always gives the same bytes."""
+
+    FAST = "fast"
+    BALANCED = "balanced"
+    SMALL = "small"

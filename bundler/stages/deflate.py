@@ -1,0 +1,55 @@
+"""Deflate one block on its own, so that blocks can be joined into one stream.
+
+Every deflater gives whole bytes that end in an empty stored block (as a sync flush does),
+are not final, and need no bytes of earlier blocks: blocks may be made, and inflated, side by
+side.
+"""
+
+from collections.abc import Callable
+
+from isal import isal_zlib
+from zlib_ng import zlib_ng
+
+from bundler.model.bundle import CompressionLevel
+from bundler.stages.libdeflate import load_joiner
+
+RAW_DEFLATE = -15
+"""The wbits argument for deflate without header and trailer, with the largest window."""
+
+FINAL_BLOCK = b"\x03\x00"
+"""An empty final deflate block: ends a stream made of joined blocks."""
+
+Deflater = Callable[[bytes], bytes | bytearray]
+
+_LIBDEFLATE_LEVELS = {CompressionLevel.BALANCED: 5, CompressionLevel.SMALL: 12}
+_FALLBACK_LEVELS = {CompressionLevel.BALANCED: 6, CompressionLevel.SMALL: 9}
+
+
+def deflater(level: CompressionLevel) -> Deflater:
+    """The deflater of a level; thread-safe."""
+    if level is CompressionLevel.FAST:
+        return _deflate_isal
+    joiner = load_joiner(_LIBDEFLATE_LEVELS[level])
+    if joiner is not None:
+        return joiner.deflate
+    fallback = _FALLBACK_LEVELS[level]
+    return lambda block: _deflate_zlib_ng(block, fallback)
+
+
+def describe_deflater(level: CompressionLevel) -> str:
+    """What deflates at this level on this machine, for -v."""
+    if level is CompressionLevel.FAST:
+        return "ISA-L level 1"
+    if load_joiner(_LIBDEFLATE_LEVELS[level]) is not None:
+        return f"libdeflate level {_LIBDEFLATE_LEVELS[level]}"
+    return f"zlib-ng level {_FALLBACK_LEVELS[level]} (no zlib library to join libdeflate's blocks)"
+
+
+def _deflate_isal(block: bytes) -> bytes:
+    stream = isal_zlib.compressobj(1, isal_zlib.DEFLATED, RAW_DEFLATE)
+    return stream.compress(block) + stream.flush(isal_zlib.Z_SYNC_FLUSH)
+
+
+def _deflate_zlib_ng(block: bytes, level: int) -> bytes:
+    stream = zlib_ng.compressobj(level, zlib_ng.DEFLATED, RAW_DEFLATE)
+    return stream.compress(block) + stream.flush(zlib_ng.Z_SYNC_FLUSH)
