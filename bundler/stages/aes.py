@@ -1,6 +1,6 @@
 """AES-128-CBC with PKCS#7 padding, no salt header: what `openssl enc -K -iv` does."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
@@ -13,7 +13,7 @@ BLOCK_SIZE = 16
 """Bytes of an AES block."""
 
 
-def encrypt(chunks: Iterable[bytes], secret: BundleKey) -> Iterator[bytes]:
+def encrypt(chunks: Iterable[bytes], secret: BundleKey) -> Generator[bytes, None, None]:
     """Encrypt a stream; its length grows to the next multiple of BLOCK_SIZE above it."""
     encryptor = Cipher(AES128(secret.key), CBC(secret.iv)).encryptor()
     size = 0

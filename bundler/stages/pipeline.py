@@ -3,7 +3,7 @@
 image -> tar -> (SHA-1) -> gzip -> AES-128-CBC -> parts
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 from bundler.model.bundle import BundleKey, CompressionLevel
 from bundler.stages.aes import decrypt, encrypt
@@ -19,10 +19,11 @@ def seal(
     *,
     level: CompressionLevel,
     workers: int,
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Tar stream to bundled stream: digest, gzip, AES.  The digest covers the tar stream.
 
     Threads: one reads and hashes, `workers` deflate, the caller's encrypts.
+    Closing the generator stops the threads.
     """
     return encrypt(compress(read_ahead(digest(tar)), level, workers=workers), secret)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 
+from bundler.model.digest import Digest
 from bundler.model.image import Ami, ImageLocation
 from bundler.model.registration import Registration
 
@@ -13,6 +14,27 @@ class Progress(Protocol):
 
     def task(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """Begin a task of `total` bytes (0: not known); call the result with bytes done."""
+
+
+class PartSink(Protocol):
+    """Takes the parts and the manifest of one new bundle: a directory, or S3."""
+
+    def put_part(self, index: int, data: bytes, digest: Digest) -> None:
+        """Store a part; parts come in order.
+
+        Raises:
+            HostError, AwsRefusedError, TransferError: it cannot be stored.
+        """
+
+    def part_names(self, count: int) -> tuple[str, ...]:
+        """The names of the parts, once it is known how many there are."""
+
+    def put_manifest(self, document: bytes) -> None:
+        """Store the manifest when all parts are safe: the bundle is whole from now on.
+
+        Raises:
+            HostError, AwsRefusedError, TransferError: it, or a part, cannot be stored.
+        """
 
 
 class BundleStore(Protocol):

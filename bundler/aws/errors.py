@@ -1,0 +1,113 @@
+"""botocore's errors to ours: what AWS said in one line, and what can be done about it."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+
+import urllib3.exceptions
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.parsers import ResponseParserError
+from s3transfer.exceptions import RetriesExceededError, S3UploadFailedError
+
+from bundler.aws.remedies import CLIENT_FAILURES, HEAD_CODES, PASSING_CODES, REMEDIES
+from bundler.errors import AwsRefusedError, BundlerError, TransferError
+
+MAX_WORDS_LENGTH = 400
+"""Most characters of AWS's own words that a message repeats; some are encoded pages."""
+
+_SECRETS = re.compile(
+    r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b"
+    r"|(?<=Signature=)[0-9A-Za-z%/+=]+"
+    r"|(?<=Security-Token=)[0-9A-Za-z%/+=]+"
+    r"|(?<=://)[^/\s@]+(?=@)"
+)
+"""Access key ids, signatures, session tokens and the user part of a URL."""
+
+
+@contextmanager
+def translated(subject: str) -> Iterator[None]:
+    """Turn botocore's and s3transfer's errors into ours; `subject` is operation and subject.
+
+    Raises:
+        UsageError: credentials, profile or region are missing or wrong on this side.
+        AwsRefusedError: AWS understood the request and refused it.
+        TransferError: the network or the service failed, or bytes came damaged.
+    """
+    try:
+        yield
+    except ClientError as error:
+        raise _client_error(subject, error) from error
+    except HTTPClientError as error:
+        cause = interruption(error)
+        raise cause or _failure(subject, error) from error
+    except (
+        BotoCoreError,
+        ResponseParserError,
+        RetriesExceededError,
+        S3UploadFailedError,
+        urllib3.exceptions.HTTPError,
+        ConnectionError,
+        TimeoutError,
+    ) as error:
+        raise _failure(subject, error) from error
+
+
+def interruption(error: object) -> BundlerError | CancelledError | None:
+    """Our own error, if that is what ended the request: its body could or should not be read."""
+    cause = error.kwargs.get("error") if isinstance(error, HTTPClientError) else None
+    return cause if isinstance(cause, BundlerError | CancelledError) else None
+
+
+def error_code(error: ClientError) -> str:
+    """The service's error code; replies to HEAD have only a status, named as GET's would be."""
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    return HEAD_CODES.get(code, code)
+
+
+def _right_region(error: ClientError) -> str:
+    """The region where the bucket is, when S3 told so; else empty."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    told: dict[str, object] = {**error.response.get("Error", {})}
+    return str(told.get("Region") or headers.get("x-amz-bucket-region") or "")
+
+
+def _client_error(subject: str, error: ClientError) -> BundlerError:
+    code = error_code(error)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    words = _one_line(str(error.response.get("Error", {}).get("Message", "")))
+    remedy = REMEDIES.get(code, "")
+    if code in _WRONG_REGION_CODES and (region := _right_region(error)):
+        remedy = f"the bucket is in {region}: give that region"
+    message = f"{subject}: {words or 'refused'} ({code or status})"
+    if remedy:
+        message = f"{message}; {remedy}"
+    if code in PASSING_CODES or (status >= 500 and code != "NotImplemented"):
+        return TransferError(message)
+    return AwsRefusedError(message, code=code)
+
+
+_WRONG_REGION_CODES = frozenset(
+    ("PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed")
+)
+
+
+def _failure(subject: str, error: Exception) -> BundlerError:
+    for ancestor in type(error).__mro__:
+        if ancestor.__name__ in CLIENT_FAILURES:
+            category, remedy = CLIENT_FAILURES[ancestor.__name__]
+            break
+    else:
+        category, remedy = TransferError, ""
+    words = _one_line(str(error)) or type(error).__name__
+    return category(f"{subject}: {words}; {remedy}" if remedy else f"{subject}: {words}")
+
+
+def _one_line(words: str) -> str:
+    """AWS's words, fit for a terminal: one line, printable, short, without credentials."""
+    line = " ".join(words.split())
+    line = "".join(character if character.isprintable() else "?" for character in line)
+    line = _SECRETS.sub("[hidden]", line)
+    if len(line) > MAX_WORDS_LENGTH:
+        return f"{line[:MAX_WORDS_LENGTH]}..."
+    return line.rstrip(".")

@@ -1,0 +1,115 @@
+"""What AWS's error codes and botocore's error classes mean to a caller, and what helps."""
+
+from bundler.errors import AwsRefusedError, BundlerError, MissingError, TransferError, UsageError
+
+HEAD_CODES = {
+    "301": "PermanentRedirect",
+    "307": "TemporaryRedirect",
+    "400": "BadRequest",
+    "403": "AccessDenied",
+    "404": "NotFound",
+}
+"""Codes of replies to HEAD, which have no body to tell more.  Source: HeadBucket."""
+
+PASSING_CODES = frozenset(
+    (
+        "BadDigest",
+        "BandwidthLimitExceeded",
+        "IncompleteBody",
+        "InternalError",
+        "InternalFailure",
+        "OperationAborted",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequests",
+        "TooManyRequestsException",
+        "XAmzContentSHA256Mismatch",
+    )
+)
+"""Codes, some with a status below 500, after which the same request may succeed later."""
+
+_LOG_IN = "log in again (for IAM Identity Center: aws sso login)"
+_SET_CREDENTIALS = (
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with credentials"
+)
+_ALLOW = "the caller's IAM policy, or the bucket's policy, must allow it"
+_CHECK_NETWORK = "check the network, the proxy, the region and the endpoint's URL"
+
+REMEDIES = {
+    "AccessControlListNotSupported": "EC2 reads bundles by the ACL aws-exec-read: set the "
+    "bucket's object ownership to BucketOwnerPreferred, use another bucket, or send no ACL",
+    "AccessDenied": _ALLOW,
+    "AccessForbidden": _ALLOW,
+    "AllAccessDisabled": "AWS has disabled the bucket: ask AWS Support",
+    "AuthFailure": "check the credentials, and that the region is enabled for the account",
+    "AuthorizationHeaderMalformed": "the bucket is in another region: give that region",
+    "BadDigest": "the bytes were damaged on the way",
+    "BadRequest": "check the region, and that the credentials have not expired",
+    "BucketAlreadyExists": "bucket names are worldwide: choose another one",
+    "ExpiredToken": _LOG_IN,
+    "ExpiredTokenException": _LOG_IN,
+    "IllegalLocationConstraintException": "give the region where the bucket is to be",
+    "InvalidAMIName.Duplicate": "choose another AMI name, such as one with the date, or "
+    "deregister the AMI that has it",
+    "InvalidAMIName.Malformed": "a name has 3 to 128 letters, digits, blanks or ()[]./-'@_",
+    "InvalidAccessKeyId": "check the access key and that its partition is the region's",
+    "InvalidBucketName": "a name has 3 to 63 lower-case letters, digits, dots and hyphens",
+    "InvalidClientTokenId": "check the access key and that its partition is the region's",
+    "InvalidManifest": "usual causes: the bucket is in another region; EC2 may not read the "
+    "objects (ACL aws-exec-read); the EC2 certificate is another partition's; the manifest was "
+    "changed after it was signed; product codes that are not the caller's",
+    "InvalidToken": _LOG_IN,
+    "NoSuchBucket": "check the bucket's name and the region",
+    "NoSuchKey": "check the name and prefix; the bundle may not be uploaded completely",
+    "NotFound": "check the bucket's name, the prefix and the region",
+    "OptInRequired": "subscribe the account to the service, or enable the region",
+    "PermanentRedirect": "the bucket is in another region: give that region",
+    "PreconditionFailed": "the object was changed while it was read: try again",
+    "RequestExpired": "check this machine's clock",
+    "RequestTimeTooSkewed": "check this machine's clock",
+    "SignatureDoesNotMatch": "check the secret access key, and this machine's clock",
+    "SlowDown": "S3 asks for fewer requests: try again later",
+    "TemporaryRedirect": "the bucket is new: try again in an hour, or give its own region",
+    "TooManyBuckets": "delete a bucket, or use one that exists",
+    "UnauthorizedOperation": "the caller's IAM policy must allow it "
+    "(aws sts decode-authorization-message tells more)",
+    "UnrecognizedClientException": "check the access key and that the region is enabled",
+    "UnsupportedOperation": "S3-backed AMIs need a type, region and options that support them",
+}
+"""What to do about a code; a code that speaks for itself has no entry."""
+
+CLIENT_FAILURES: dict[str, tuple[type[BundlerError], str]] = {
+    "ConfigNotFound": (UsageError, "check AWS_CONFIG_FILE"),
+    "ConfigParseError": (UsageError, "repair the AWS configuration file"),
+    "ConnectTimeoutError": (TransferError, _CHECK_NETWORK),
+    "CredentialRetrievalError": (AwsRefusedError, _LOG_IN),
+    "EndpointConnectionError": (TransferError, _CHECK_NETWORK),
+    "EndpointProviderError": (UsageError, "check the region and the endpoint's URL"),
+    "FlexibleChecksumError": (TransferError, "the bytes were damaged on the way or in S3"),
+    "InvalidConfigError": (UsageError, "repair the AWS configuration file"),
+    "InvalidEndpointConfigurationError": (UsageError, "check the endpoint's URL"),
+    "LoginError": (AwsRefusedError, "log in again (aws login)"),
+    "MissingDependencyException": (MissingError, "install it, such as by botocore[crt]"),
+    "NoAuthTokenError": (AwsRefusedError, _LOG_IN),
+    "NoCredentialsError": (UsageError, _SET_CREDENTIALS),
+    "NoRegionError": (UsageError, "give a region"),
+    "ParamValidationError": (UsageError, ""),
+    "PartialCredentialsError": (UsageError, _SET_CREDENTIALS),
+    "ProfileNotFound": (UsageError, "`aws configure list-profiles` shows those there are"),
+    "ProxyConnectionError": (TransferError, "check the proxy's URL"),
+    "ResponseParserError": (TransferError, "the reply was not AWS's: check the endpoint's URL"),
+    "SSLError": (TransferError, "check the certificates (AWS_CA_BUNDLE) and the endpoint's URL"),
+    "SSOError": (AwsRefusedError, _LOG_IN),
+    "TokenRetrievalError": (AwsRefusedError, _LOG_IN),
+    "UnknownRegionError": (UsageError, "check the region"),
+    "ValidationError": (UsageError, ""),
+}
+"""botocore's error classes by name, as some are newer than the botocore that we need; a class
+stands for its subclasses, and the network has failed where there is none."""

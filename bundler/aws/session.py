@@ -1,0 +1,148 @@
+"""Clients from region, profile and endpoint; the only boto3 import."""
+
+import os
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import UnknownRegionError
+
+from bundler import __version__
+from bundler.aws.errors import translated
+from bundler.errors import UsageError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sts import STSClient
+
+REQUEST_ATTEMPTS = 8
+"""Times a request is sent before it fails; the pauses between add up to 36 seconds on average.
+Source: measured; botocore's own 3 give up on a throttled upload after 2 seconds."""
+
+CONNECT_TIMEOUT = 10
+"""Seconds to wait for a connection."""
+
+READ_TIMEOUT = 60
+"""Seconds to wait for the next bytes of a reply."""
+
+CONNECTION_COUNT = 16
+"""Most connections that a client keeps open: uploads and downloads run side by side."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """One account of AWS in one region; open() makes it, nothing is sent yet."""
+
+    region: str
+    endpoint_url: str
+    """Where all services are, instead of AWS's own addresses; empty for AWS itself."""
+    attempts: int
+    _session: boto3.session.Session = field(repr=False)
+
+    @classmethod
+    def open(
+        cls,
+        *,
+        region: str = "",
+        profile: str = "",
+        endpoint_url: str = "",
+        attempts: int = REQUEST_ATTEMPTS,
+    ) -> Self:
+        """Find region and credentials as the AWS CLI does; empty texts are not given.
+
+        Raises:
+            UsageError: no such profile, no region, no credentials, or not an endpoint's URL.
+        """
+        if endpoint_url:
+            _check_endpoint(endpoint_url)
+        with translated("AWS configuration"):
+            session = boto3.session.Session(profile_name=profile or None)
+            region = region or os.environ.get("AWS_REGION", "") or session.region_name or ""
+            credentials = session.get_credentials()
+        if not region:
+            raise UsageError(
+                "AWS configuration: no region; give one with --region, AWS_REGION, "
+                "or `region` in the profile"
+            )
+        if credentials is None:
+            raise UsageError(
+                "AWS configuration: no credentials; set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY, name a profile with --profile or AWS_PROFILE, "
+                "or run on an instance with a role"
+            )
+        return cls(region=region, endpoint_url=endpoint_url, attempts=attempts, _session=session)
+
+    def s3(self) -> "S3Client":
+        """A client of S3.
+
+        Raises:
+            UsageError: the region's name cannot be one.
+        """
+        with translated("AWS configuration"):
+            return self._session.client(
+                "s3", self.region, endpoint_url=self.endpoint_url or None, config=self._config()
+            )
+
+    def ec2(self) -> "EC2Client":
+        """A client of EC2.
+
+        Raises:
+            UsageError: the region's name cannot be one.
+        """
+        with translated("AWS configuration"):
+            return self._session.client(
+                "ec2", self.region, endpoint_url=self.endpoint_url or None, config=self._config()
+            )
+
+    def sts(self) -> "STSClient":
+        """A client of STS.
+
+        Raises:
+            UsageError: the region's name cannot be one.
+        """
+        with translated("AWS configuration"):
+            return self._session.client(
+                "sts", self.region, endpoint_url=self.endpoint_url or None, config=self._config()
+            )
+
+    def _config(self) -> Config:
+        endpoint_names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+        is_elsewhere = self.endpoint_url or any(os.environ.get(name) for name in endpoint_names)
+        return Config(
+            retries={"mode": "standard", "total_max_attempts": self.attempts},
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            max_pool_connections=CONNECTION_COUNT,
+            user_agent_extra=f"ami-bundler/{__version__}",
+            # Servers that are not AWS seldom have a host name for each bucket.
+            s3={"addressing_style": "path"} if is_elsewhere else None,
+        )
+
+
+def _check_endpoint(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise UsageError(f"endpoint URL {url!r}: {error}") from error
+    if not is_url or parts.username is not None:
+        # Not shown: whoever writes a user there may have written a password as well.
+        raise UsageError("endpoint URL: expected http://HOST[:PORT] or https://HOST[:PORT]")
+
+
+@cache
+def partition(region: str) -> str:
+    """The partition of a region: aws, aws-cn, aws-us-gov, ...; new regions go by their pattern.
+
+    Raises:
+        UsageError: the region is of no partition that botocore knows.
+    """
+    try:
+        return str(botocore.session.Session().get_partition_for_region(region))
+    except UnknownRegionError as error:
+        raise UsageError(f"region {region!r}: of no AWS partition that is known") from error

@@ -1,0 +1,84 @@
+"""What people and programs see: the result on stdout, all talk on stderr."""
+
+import getpass
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from tqdm import tqdm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a command found or made: a line for people, facts for programs."""
+
+    text: str
+    facts: Mapping[str, object]
+
+
+@dataclass(slots=True, kw_only=True)
+class Console:
+    """The terminal, or what stands in its place."""
+
+    is_quiet: bool = False
+    is_json: bool = False
+    stdout: TextIO = field(default_factory=lambda: sys.stdout)
+    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+
+    def show(self, result: Result) -> None:
+        """Print a result, alone on stdout."""
+        text = json.dumps(result.facts, indent=2) if self.is_json else result.text
+        if text:
+            self.stdout.write(text + "\n")
+        self.stdout.flush()
+
+    def note(self, message: str) -> None:
+        """Tell a person something that --quiet turns off."""
+        if not self.is_quiet:
+            tqdm.write(message, file=self.stderr)
+
+    def warn(self, message: str) -> None:
+        """Warn; --quiet does not turn this off."""
+        tqdm.write(f"ami-bundler: warning: {message}", file=self.stderr)
+
+    def fail(self, message: str) -> None:
+        """Tell why the command ends."""
+        tqdm.write(f"ami-bundler: {message}", file=self.stderr)
+
+    @contextmanager
+    def task(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
+        """A progress bar in bytes, on terminals only (workflow/ports.py, Progress)."""
+        with tqdm(
+            desc=label,
+            total=total or None,
+            unit="B",
+            unit_scale=True,
+            unit_divisor=1024,
+            file=self.stderr,
+            disable=self.is_quiet or not self.stderr.isatty(),
+            leave=True,
+        ) as bar:
+
+            def advance(size: int) -> None:
+                bar.update(size)
+
+            yield advance
+
+    def ask_passphrase(self, subject: str) -> bytes | None:
+        """Ask for a secret; None when there is nobody to ask."""
+        if not sys.stdin.isatty():
+            return None
+        return getpass.getpass(f"Passphrase of {subject}: ").encode()
+
+    def set_verbosity(self, count: int) -> None:
+        """Show our own logger: -v what is done, -vv every step.  Other packages stay silent."""
+        handler = logging.StreamHandler(self.stderr)
+        handler.setFormatter(logging.Formatter("ami-bundler: %(message)s"))
+        logger = logging.getLogger("bundler")
+        logger.handlers[:] = [handler]
+        logger.propagate = False
+        logger.setLevel({0: logging.WARNING, 1: logging.INFO}.get(count, logging.DEBUG))

@@ -1,0 +1,97 @@
+"""ami-bundler image."""
+
+import argparse
+import os
+import secrets
+from pathlib import Path
+
+from bundler.aws.sts import account_id
+from bundler.cli.console import Console, Result
+from bundler.cli.options import (
+    add_bundle_options,
+    add_cloud_options,
+    add_force_option,
+    add_key_options,
+    bundle_keys,
+    bundle_spec,
+    open_cloud,
+)
+from bundler.host.bundle_directory import BundleDirectory
+from bundler.host.files import check_room
+from bundler.host.image_file import ImageSource
+from bundler.model.bundle import SECRET_SIZE, BundleKey
+from bundler.model.file_name import manifest_name
+from bundler.workflow.bundle_image import Bundle, bundle_image, plan_bundle
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="raw image or block device")
+    parser.add_argument(
+        "--destination", "-d", type=Path, required=True, metavar="DIR", help="for the bundle"
+    )
+    parser.add_argument(
+        "--name", "-p", default="", metavar="NAME", help="of the bundle (default: the image's)"
+    )
+    add_force_option(parser, "a bundle of that name, all its parts included")
+    parser.add_argument(
+        "--no-space-check",
+        action="store_true",
+        help="begin even when the disk could not hold a bundle that does not compress at all",
+    )
+    add_bundle_options(parser)
+    add_key_options(parser)
+    add_cloud_options(parser)
+
+
+def handle(arguments: argparse.Namespace, console: Console) -> Result:
+    """Bundle an image."""
+    with ImageSource.open(arguments.image) as source:
+        keys = bundle_keys(arguments, console)
+        account = find_account(arguments)
+        spec = bundle_spec(arguments, arguments.name or arguments.image.name, account, console)
+        directory: Path = arguments.destination
+        with BundleDirectory.create(directory, spec.name, force=arguments.force) as sink:
+            plan = plan_bundle(
+                source, dig_holes=arguments.dig_holes, allow_large=arguments.allow_large
+            )
+            if not arguments.no_space_check:
+                check_room(directory, plan.worst_size)
+            bundle = bundle_image(
+                plan, spec, keys, sink, secret=new_secret(), workers=cpu_count(), progress=console
+            )
+    manifest = directory / manifest_name(spec.name)
+    return Result(text=str(manifest), facts={"manifest": str(manifest), **bundle_facts(bundle)})
+
+
+def find_account(arguments: argparse.Namespace) -> str:
+    """The account given, hyphens removed, or else the one of the AWS credentials."""
+    if arguments.account is not None:
+        return str(arguments.account).replace("-", "")
+    return account_id(open_cloud(arguments).sts())
+
+
+def new_secret() -> BundleKey:
+    """A fresh random key and IV."""
+    return BundleKey(key=secrets.token_bytes(SECRET_SIZE), iv=secrets.token_bytes(SECRET_SIZE))
+
+
+def cpu_count() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def bundle_facts(bundle: Bundle) -> dict[str, object]:
+    """What a program wants to know of a finished bundle; sizes in bytes."""
+    manifest = bundle.manifest
+    return {
+        "name": manifest.name,
+        "size": manifest.size,
+        "data_size": bundle.data_size,
+        "bundled_size": manifest.bundled_size,
+        "part_count": len(manifest.parts),
+        "digest": {
+            "algorithm": manifest.digest.algorithm.value,
+            "value": manifest.digest.hexdigest,
+        },
+    }

@@ -1,0 +1,34 @@
+"""ami-bundler keygen."""
+
+import argparse
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bundler.cli.console import Console, Result
+from bundler.cli.options import add_force_option, add_passphrase_option, read_passphrase
+from bundler.workflow.keys import write_key_pair
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--key", "-k", type=Path, default=Path("pk.pem"), metavar="PEM")
+    parser.add_argument("--cert", "-c", type=Path, default=Path("cert.pem"), metavar="PEM")
+    parser.add_argument("--common-name", default="", metavar="NAME", help="default: your login")
+    add_passphrase_option(parser)
+    add_force_option(parser, "existing files")
+
+
+def handle(arguments: argparse.Namespace, console: Console) -> Result:
+    """Make a key pair."""
+    path: Path | None = arguments.passphrase_file
+    write_key_pair(
+        arguments.key,
+        arguments.cert,
+        common_name=arguments.common_name or getpass.getuser(),
+        now=datetime.now(UTC),
+        passphrase=read_passphrase(path) if path else None,
+        force=arguments.force,
+    )
+    console.note(f"{arguments.key}: private key, keep it secret; {arguments.cert}: certificate")
+    return Result(text="", facts={"key": str(arguments.key), "certificate": str(arguments.cert)})

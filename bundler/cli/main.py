@@ -1,0 +1,113 @@
+"""Entry point: parse, dispatch, and turn errors into one line and an exit code."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import FrameType, ModuleType
+from typing import NoReturn
+
+from bundler import __version__
+from bundler.cli.console import Console, Result
+from bundler.errors import EXIT_INTERRUPTED, BundlerError, UsageError
+
+COMMANDS = {
+    "image": "bundle an image file or block device: parts and a signed manifest",
+    "inspect": "show everything that a manifest says",
+    "verify": "check a bundle: signature, parts, sizes, digests",
+    "unbundle": "turn a bundle back into an image file",
+    "upload": "send a bundle to S3, the manifest last",
+    "register": "register a bundle in S3 as an AMI",
+    "publish": "bundle, upload and register in one pass, with no bundle on the local disk",
+    "keygen": "make an RSA key and a certificate to sign bundles with",
+    "demo": "run the main job against an S3 and EC2 of its own on this machine",
+}
+"""Commands and their summaries; each is a module of this package, imported when it is run."""
+
+EXIT_CODES = """exit codes:
+  0 ok    1 internal error    2 usage    3 bad input    4 verification failed
+  5 missing file, program or package    6 AWS refused    7 transfer failed
+  8 this machine failed (disk full, permission)    130 interrupted"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a usage error as all other errors are reported."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog.partition(' ')[2] or 'usage'}: {message}")
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"bundler.cli.{name}")
+
+
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser; only `command`'s module is imported, so that start-up stays fast."""
+    parser = _Parser(
+        prog="ami-bundler",
+        description="Bundles of EC2 S3-backed (instance store-backed) AMIs.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"ami-bundler {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        subparser = commands.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            allow_abbrev=False,
+        )
+        if name == command:
+            subparser.add_argument("--json", action="store_true", help="print the result as JSON")
+            subparser.add_argument("--quiet", "-q", action="store_true", help="no progress")
+            subparser.add_argument(
+                "--verbose", "-v", action="count", default=0, help="tell more; twice: every step"
+            )
+            _module(name).add_arguments(subparser)
+    return parser
+
+
+def run(argv: Sequence[str], console: Console) -> None:
+    """Run one command and show its result.
+
+    Raises:
+        BundlerError: it failed.
+        SystemExit: after --help and --version.
+    """
+    command = next((word for word in argv if word in COMMANDS), None)
+    arguments = _parser(command).parse_args(argv)
+    console.is_quiet, console.is_json = arguments.quiet, arguments.json
+    console.set_verbosity(arguments.verbose)
+    result: Result = _module(arguments.command).handle(arguments, console)
+    console.show(result)
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    console = Console()
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        run(sys.argv[1:] if argv is None else argv, console)
+    except BundlerError as error:
+        console.fail(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        console.fail("interrupted")
+        # Threads that wait for the network would keep the interpreter from ending.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+    del signum, frame
+    raise KeyboardInterrupt

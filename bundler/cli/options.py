@@ -1,0 +1,220 @@
+"""Options that several commands share."""
+
+import argparse
+import os
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from bundler.aws.session import Cloud, partition
+from bundler.cli.console import Console
+from bundler.errors import InputError, UsageError
+from bundler.host.files import read_bounded
+from bundler.model.bundle import MIB, PART_SIZE, CompressionLevel
+from bundler.model.image import Architecture, ImageType
+from bundler.model.mapping import BlockDeviceMapping
+from bundler.workflow.bundle_image import BundleKeys, BundleSpec
+from bundler.workflow.keys import Passphrase, load_bundle_keys
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+MAX_PASSPHRASE_FILE_SIZE = 4096
+"""Most bytes of a passphrase file; our choice."""
+
+
+def add_cloud_options(parser: argparse.ArgumentParser) -> None:
+    """--region, --profile, --endpoint-url."""
+    group = parser.add_argument_group("AWS")
+    group.add_argument("--region", default="", help="default: AWS_REGION, or the profile's")
+    group.add_argument("--profile", default="", help="a profile of ~/.aws (default: AWS_PROFILE)")
+    group.add_argument("--endpoint-url", default="", metavar="URL", help="for private clouds")
+
+
+def open_cloud(arguments: argparse.Namespace) -> Cloud:
+    """The account and region that the options name."""
+    return Cloud.open(
+        region=arguments.region, profile=arguments.profile, endpoint_url=arguments.endpoint_url
+    )
+
+
+def add_passphrase_option(parser: argparse.ArgumentParser) -> None:
+    """--passphrase-file."""
+    parser.add_argument(
+        "--passphrase-file",
+        type=Path,
+        metavar="FILE",
+        help="first line: the private key's passphrase (default: asked for on a terminal)",
+    )
+
+
+def passphrase(arguments: argparse.Namespace, console: Console, key: Path) -> Passphrase:
+    """Where the private key's passphrase comes from."""
+    path: Path | None = arguments.passphrase_file
+    if path is None:
+        return lambda: console.ask_passphrase(str(key))
+    return lambda: read_passphrase(path)
+
+
+def read_passphrase(path: Path) -> bytes:
+    """The first line of a passphrase file.
+
+    Raises:
+        InputError: it is empty.
+    """
+    text = read_bounded(path, MAX_PASSPHRASE_FILE_SIZE, "read passphrase").split(b"\n", 1)[0]
+    if not text.rstrip(b"\r"):
+        raise InputError(f"read passphrase {path}: the first line is empty")
+    return text.rstrip(b"\r")
+
+
+def add_key_options(parser: argparse.ArgumentParser) -> None:
+    """The keys that a bundle needs."""
+    group = parser.add_argument_group("keys")
+    group.add_argument(
+        "--key", "-k", type=Path, metavar="PEM", help="your private key (default: EC2_PRIVATE_KEY)"
+    )
+    group.add_argument(
+        "--cert", "-c", type=Path, metavar="PEM", help="your certificate (default: EC2_CERT)"
+    )
+    group.add_argument(
+        "--ec2-cert",
+        type=Path,
+        metavar="PEM",
+        help="EC2's certificate (default: built in, by the region's partition)",
+    )
+    add_passphrase_option(parser)
+
+
+def path_option(arguments: argparse.Namespace, name: str, variable: str) -> Path:
+    """A path from an option or else from the environment.
+
+    Raises:
+        UsageError: neither is given.
+    """
+    path: Path | None = getattr(arguments, name)
+    if path is None and os.environ.get(variable):
+        path = Path(os.environ[variable])
+    if path is None:
+        raise UsageError(f"{arguments.command}: expected --{name} or {variable}, got neither")
+    return path
+
+
+def bundle_keys(arguments: argparse.Namespace, console: Console) -> BundleKeys:
+    """Read the keys that the options name."""
+    key = path_option(arguments, "key", "EC2_PRIVATE_KEY")
+    certificate = path_option(arguments, "cert", "EC2_CERT")
+    region = (
+        arguments.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "")
+    )
+    return load_bundle_keys(
+        key,
+        certificate,
+        arguments.ec2_cert,
+        partition(region) if region else "aws",
+        passphrase(arguments, console, key),
+    )
+
+
+def add_bundle_options(parser: argparse.ArgumentParser) -> None:
+    """What the bundle shall be."""
+    group = parser.add_argument_group("bundle")
+    group.add_argument(
+        "--account",
+        "-u",
+        metavar="ID",
+        help="AWS account, 12 digits (default: asked of AWS STS)",
+    )
+    group.add_argument("--arch", "-r", default="x86_64", help="i386, x86_64 (default) or arm64")
+    group.add_argument("--type", default="machine", help="machine (default), kernel or ramdisk")
+    group.add_argument(
+        "--level",
+        default="balanced",
+        help="fast: ten times pigz -6, 11%% larger; balanced (default): as small as gzip -6; "
+        "small: smallest, slow",
+    )
+    group.add_argument(
+        "--block-device-mapping",
+        "-B",
+        action="append",
+        default=[],
+        metavar="VIRTUAL=DEVICE,...",
+        help="such as ami=sda1,root=/dev/sda1,ephemeral0=sdb; may be repeated",
+    )
+    group.add_argument("--kernel", default="", metavar="AKI", help="kernel id (paravirtual only)")
+    group.add_argument("--ramdisk", default="", metavar="ARI", help="ramdisk id")
+    group.add_argument("--product-code", action="append", default=[], metavar="CODE")
+    group.add_argument("--ancestor", action="append", default=[], metavar="AMI")
+    group.add_argument(
+        "--part-size",
+        default=str(PART_SIZE),
+        metavar="SIZE",
+        help="bytes of a part, or such as 5M (default: 10M, as EC2's own tools make them)",
+    )
+    group.add_argument(
+        "--dig-holes",
+        action="store_true",
+        help="read the image first and make its runs of zeros holes",
+    )
+    group.add_argument(
+        "--allow-large",
+        action="store_true",
+        help="take images over 10 GiB, EC2's limit; for private clouds",
+    )
+
+
+def bundle_spec(
+    arguments: argparse.Namespace, name: str, account: str, console: Console
+) -> BundleSpec:
+    """The bundle that the options describe.
+
+    Raises:
+        UsageError: an argument that no bundle can have.
+    """
+    if arguments.product_code:
+        console.warn("EC2 was reported to refuse manifests with product codes")
+    mappings = [
+        BlockDeviceMapping.parse(text)
+        for option in arguments.block_device_mapping
+        for text in option.split(",")
+    ]
+    if len({mapping.virtual for mapping in mappings}) != len(mappings):
+        raise UsageError("block device mapping: a virtual name is given twice")
+    return BundleSpec(
+        name=name,
+        account=account,
+        architecture=_choice("--arch", arguments.arch, Architecture),
+        image_type=_choice("--type", arguments.type, ImageType),
+        block_device_mappings=tuple(mappings),
+        kernel_id=arguments.kernel,
+        ramdisk_id=arguments.ramdisk,
+        product_codes=tuple(arguments.product_code),
+        ancestor_ami_ids=tuple(arguments.ancestor),
+        part_size=parse_size(arguments.part_size, "--part-size"),
+        level=_choice("--level", arguments.level, CompressionLevel),
+    )
+
+
+def _choice(option: str, value: str, choices: type[Choice]) -> Choice:
+    try:
+        return choices(value)
+    except ValueError:
+        known = ", ".join(choice.value for choice in choices)
+        raise UsageError(f"{option} {value!r}: expected one of {known}") from None
+
+
+def parse_size(text: str, option: str) -> int:
+    """A size in bytes: digits, with K, M or G for KiB, MiB or GiB behind them.
+
+    Raises:
+        UsageError: not of that form.
+    """
+    match = re.fullmatch(r"([0-9]{1,18})([KMG]?)(?:i?B)?", text)
+    if not match:
+        raise UsageError(f"{option} {text!r}: expected bytes, or such as 512K or 10M")
+    return int(match[1]) * {"": 1, "K": 1024, "M": MIB, "G": 1024 * MIB}[match[2]]
+
+
+def add_force_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """--force."""
+    parser.add_argument("--force", action="store_true", help=f"replace {what}")

@@ -1,0 +1,75 @@
+"""ami-bundler unbundle."""
+
+import argparse
+from pathlib import Path
+
+from bundler.cli.console import Console, Result
+from bundler.cli.image import cpu_count
+from bundler.cli.options import add_force_option, add_passphrase_option, passphrase, path_option
+from bundler.host.files import check_absent, check_directory
+from bundler.workflow.keys import load_certificate, load_private_key
+from bundler.workflow.manifest_file import (
+    is_signed_by,
+    open_secret,
+    read_manifest,
+    verify_manifest,
+)
+from bundler.workflow.part_files import read_parts
+from bundler.workflow.unbundle import unbundle
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("manifest", type=Path, metavar="MANIFEST")
+    parser.add_argument(
+        "--key", "-k", type=Path, metavar="PEM", help="private key (default: EC2_PRIVATE_KEY)"
+    )
+    parser.add_argument("--output", "-o", type=Path, required=True, metavar="IMAGE")
+    parser.add_argument(
+        "--cert", "-c", type=Path, metavar="PEM", help="of whoever signed; checks the signature"
+    )
+    parser.add_argument(
+        "--parts", "-s", type=Path, metavar="DIR", help="default: the manifest's directory"
+    )
+    parser.add_argument(
+        "--as-ec2", action="store_true", help="the key is the cloud's, not the user's"
+    )
+    add_passphrase_option(parser)
+    add_force_option(parser, "an existing image")
+
+
+def handle(arguments: argparse.Namespace, console: Console) -> Result:
+    """Turn a bundle back into an image."""
+    output: Path = arguments.output
+    signed = read_manifest(arguments.manifest)
+    manifest = signed.manifest
+    certificate = load_certificate(arguments.cert) if arguments.cert else None
+    if certificate:
+        verify_manifest(signed, certificate)
+    check_directory(output.parent)
+    check_absent(output, force=arguments.force)
+    key_path = path_option(arguments, "key", "EC2_PRIVATE_KEY")
+    key = load_private_key(key_path, passphrase(arguments, console, key_path))
+    secret = open_secret(manifest, key, as_ec2=arguments.as_ec2)
+    if certificate is None and is_signed_by(signed, key.public_key()):
+        console.warn("no --cert is given: the signature fits the private key, that is all")
+    elif certificate is None:
+        console.warn("the signature is not checked: no --cert is given")
+    parts = read_parts(arguments.parts or arguments.manifest.parent, manifest)
+    unbundle(
+        manifest,
+        parts,
+        secret,
+        output,
+        force=arguments.force,
+        workers=cpu_count(),
+        progress=console,
+    )
+    return Result(
+        text=str(output),
+        facts={
+            "image": str(output),
+            "size": manifest.size,
+            "signature_checked": certificate is not None,
+        },
+    )

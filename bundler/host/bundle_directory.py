@@ -1,0 +1,167 @@
+"""A bundle on the local disk: parts wait in a hidden directory until all of it is there.
+
+Order of commit: parts, then the manifest.  A crash leaves either the old bundle, or parts
+without a manifest and beside them the hidden directory that tells whose they are.
+"""
+
+import fcntl
+import os
+import shutil
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from bundler.errors import ExistsError, InputError
+from bundler.host.files import check_directory, os_errors, sync_directory, write_all
+from bundler.model.digest import Digest
+from bundler.model.file_name import manifest_name, parse_part_name, part_names
+
+_MAX_UNSYNCED = 8
+
+
+class BundleDirectory:
+    """Takes the parts and the manifest of one new bundle.  Make it with create()."""
+
+    def __init__(self, directory: Path, name: str, work: Path, old: tuple[Path, ...]) -> None:
+        self._directory = directory
+        self._name = name
+        self._work = work
+        self._old = old
+        self._part_count = 0
+        self._syncing: deque[Future[None]] = deque()
+        self._syncer = ThreadPoolExecutor(1, thread_name_prefix="fsync")
+
+    @classmethod
+    @contextmanager
+    def create(cls, directory: Path, name: str, *, force: bool) -> Iterator[Self]:
+        """Begin a bundle; what is not whole when the block ends is removed.
+
+        With `force` an old bundle of that name is replaced, all its parts included.
+
+        Raises:
+            ExistsError: there is a bundle or a part of that name, or another process is
+                making one.
+            MissingError, InputError, HostError: the directory cannot be used.
+        """
+        check_directory(directory)
+        work = directory / f".{name}.partial"
+        with _locked_directory(work) as was_interrupted:
+            old = _find_bundle(directory, name)
+            has_manifest = any(path.name == manifest_name(name) for path in old)
+            if old and not force and (has_manifest or not was_interrupted):
+                raise ExistsError(f"write bundle: {old[0]} exists; --force replaces the bundle")
+            sink = cls(directory, name, work, old)
+            try:
+                yield sink
+            finally:
+                sink._syncer.shutdown(cancel_futures=True)
+
+    def put_part(self, index: int, data: bytes, digest: Digest) -> None:
+        """Write a part; parts come in order.
+
+        Raises:
+            HostError: the disk is full or refuses.
+        """
+        del digest  # the disk does not check what it is given
+        self._write(str(index), data)
+        self._part_count = index + 1
+
+    def part_names(self, count: int) -> tuple[str, ...]:
+        """The names that the parts will have."""
+        return part_names(self._name, count)
+
+    def put_manifest(self, document: bytes) -> None:
+        """Make the bundle appear under its name, the manifest last.
+
+        Raises:
+            HostError: the disk is full or refuses.
+        """
+        manifest = manifest_name(self._name)
+        self._write(manifest, document)
+        with os_errors("write bundle to", self._directory):
+            while self._syncing:
+                self._syncing.popleft().result()
+            # The old manifest goes first: without it no old part is believed.
+            for path in sorted(self._old, key=lambda path: path.name != manifest):
+                path.unlink()
+            for index, part_name in enumerate(self.part_names(self._part_count)):
+                (self._work / str(index)).rename(self._directory / part_name)
+            sync_directory(self._directory)
+            (self._work / manifest).rename(self._directory / manifest)
+            sync_directory(self._directory)
+
+    def _write(self, name: str, data: bytes) -> None:
+        with os_errors("write bundle to", self._directory):
+            with (self._work / name).open("xb", buffering=0) as file:
+                write_all(file, data)
+                descriptor = os.dup(file.fileno())
+            # Synced in the background, a few at a time, so that the disk sets the pace.
+            self._syncing.append(self._syncer.submit(_sync_and_close, descriptor))
+            if len(self._syncing) > _MAX_UNSYNCED:
+                self._syncing.popleft().result()
+
+
+def _sync_and_close(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked_directory(work: Path) -> Iterator[bool]:
+    """Make and lock a private directory, empty; removed at the end.
+
+    Yields whether an earlier process left it behind.
+    """
+    with os_errors("write bundle to", work.parent):
+        descriptor, was_interrupted = _lock(work)
+    try:
+        with os_errors("clean up", work):
+            for path in work.iterdir():
+                path.unlink()
+        yield was_interrupted
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        os.close(descriptor)
+
+
+def _lock(work: Path) -> tuple[int, bool]:
+    while True:
+        was_there = False
+        try:
+            work.mkdir(mode=0o700)
+        except FileExistsError:
+            was_there = True
+            if work.is_symlink() or not work.is_dir():
+                raise InputError(f"write bundle: {work} is in the way") from None
+        try:
+            descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The process that held it may have removed it before we got the lock.
+            if work.exists() and os.path.samestat(work.stat(), os.fstat(descriptor)):
+                return descriptor, was_there
+            os.close(descriptor)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise ExistsError(
+                f"write bundle: another process is making {work.name[1:].removesuffix('.partial')}"
+                f" in {work.parent}"
+            ) from None
+
+
+def _find_bundle(directory: Path, name: str) -> tuple[Path, ...]:
+    """Manifest and parts of that name that lie in the directory."""
+
+    def belongs(file_name: str) -> bool:
+        parsed = parse_part_name(file_name)
+        return file_name == manifest_name(name) or (parsed is not None and parsed[0] == name)
+
+    with os_errors("read", directory):
+        return tuple(sorted(path for path in directory.iterdir() if belongs(path.name)))

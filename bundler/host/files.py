@@ -1,0 +1,151 @@
+"""Files on this machine: bounded reads, atomic writes, free space.
+
+Everything raises our errors: MissingError for what is absent, HostError for what the
+machine refuses, InputError for what is not of the right kind.
+"""
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from bundler.errors import BundlerError, ExistsError, HostError, InputError, MissingError
+
+
+def host_error(operation: str, subject: Path | str, error: OSError) -> BundlerError:
+    """Our error for what the operating system refused, in one line."""
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return MissingError(f"{operation} {subject}: {reason}")
+    if error.errno == errno.EISDIR:
+        return InputError(f"{operation} {subject}: expected a file, got a directory")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return HostError(f"{operation} {subject}: no room: {reason}")
+    return HostError(f"{operation} {subject}: {reason}")
+
+
+@contextmanager
+def os_errors(operation: str, subject: Path | str) -> Iterator[None]:
+    """Turn an OSError in the block into our error."""
+    try:
+        yield
+    except OSError as error:
+        raise host_error(operation, subject, error) from error
+
+
+def read_bounded(path: Path, limit: int, operation: str = "read") -> bytes:
+    """The bytes of a file of at most `limit` bytes.
+
+    Raises:
+        MissingError: no such file.
+        InputError: a directory, or more than `limit` bytes.
+        HostError: it may not or cannot be read.
+    """
+    with os_errors(operation, path), path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise InputError(f"{operation} {path}: expected at most {limit} bytes, got more")
+    return data
+
+
+@contextmanager
+def atomic_file(path: Path, *, mode: int = 0o666, force: bool = False) -> Iterator[BinaryIO]:
+    """Write a file that appears whole under its name when the block ends, or not at all.
+
+    `mode` is what the umask leaves of it, as with any new file.
+
+    Raises:
+        ExistsError: there is such a file and `force` is not given.
+        HostError: the disk is full or refuses.
+    """
+    check_absent(path, force=force)
+    temporary = path.parent / f".{path.name[:60]}.{secrets.token_hex(8)}"
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os_errors("write", path):
+        descriptor = os.open(temporary, flags, mode)
+        try:
+            with os.fdopen(descriptor, "w+b", buffering=0) as file:
+                yield file
+                os.fsync(file.fileno())
+            check_absent(path, force=force)
+            temporary.replace(path)
+            sync_directory(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_file(path: Path, data: bytes, *, mode: int = 0o666, force: bool = False) -> None:
+    """Write a whole file atomically; see atomic_file()."""
+    with atomic_file(path, mode=mode, force=force) as file:
+        write_all(file, data)
+
+
+def write_all(file: BinaryIO, data: bytes) -> None:
+    """Write every byte; an unbuffered file may take fewer at once."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
+def check_absent(path: Path, *, force: bool) -> None:
+    """Refuse to overwrite.
+
+    Raises:
+        ExistsError: there is a file and `force` is not given.
+        InputError: what is there is no regular file, so that it cannot be replaced.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise host_error("write", path, error) from error
+    if not stat.S_ISREG(mode):
+        raise InputError(f"write {path}: expected no file or a regular one, got something else")
+    if not force:
+        raise ExistsError(f"write {path}: the file exists; --force replaces it")
+
+
+def check_directory(path: Path) -> None:
+    """Make sure that a directory can be written to.
+
+    Raises:
+        MissingError: it does not exist.
+        InputError: it is not a directory.
+        HostError: it may not be written to.
+    """
+    with os_errors("write to", path):
+        if not stat.S_ISDIR(path.stat().st_mode):
+            raise InputError(f"write to {path}: expected a directory, got something else")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise HostError(f"write to {path}: permission denied")
+
+
+def check_room(directory: Path, needed: int) -> None:
+    """Make sure that `needed` bytes fit on the disk.
+
+    Raises:
+        HostError: they do not.
+    """
+    with os_errors("look for room in", directory):
+        state = os.statvfs(directory)
+    free = state.f_bavail * state.f_frsize
+    if free < needed:
+        raise HostError(
+            f"look for room in {directory}: expected {needed} bytes free for the worst case, "
+            f"got {free}"
+        )
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames in a directory survive a crash of the machine."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

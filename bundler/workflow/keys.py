@@ -1,0 +1,94 @@
+"""Keys and certificates from files, checked before any work begins."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+
+from bundler.codec.ec2_keys import ec2_public_key
+from bundler.codec.keys import (
+    PassphraseNeededError,
+    check_key_fits,
+    make_key_pair,
+    parse_certificate,
+    parse_private_key,
+)
+from bundler.host.files import check_absent, read_bounded, write_file
+from bundler.workflow.bundle_image import BundleKeys
+
+MAX_KEY_FILE_SIZE = 64 * 1024
+"""Most bytes of a key or certificate file; our choice."""
+
+Passphrase = Callable[[], bytes | None]
+"""Gives the private key's passphrase when it is needed; None when there is none to give."""
+
+
+def load_private_key(path: Path, passphrase: Passphrase) -> RSAPrivateKey:
+    """Read the user's RSA private key.
+
+    Raises:
+        MissingError, HostError: the file cannot be read.
+        InputError: no RSA key, or a passphrase is needed and `passphrase` gives none.
+        VerificationError: the passphrase is wrong.
+    """
+    pem = read_bounded(path, MAX_KEY_FILE_SIZE, "read key")
+    subject = f"read key {path}"
+    try:
+        return parse_private_key(pem, None, subject)
+    except PassphraseNeededError:
+        return parse_private_key(pem, passphrase(), subject)
+
+
+def load_certificate(path: Path) -> RSAPublicKey:
+    """Read the RSA key in a certificate.
+
+    Raises:
+        MissingError, HostError: the file cannot be read.
+        InputError: no certificate with an RSA key.
+    """
+    pem = read_bounded(path, MAX_KEY_FILE_SIZE, "read certificate")
+    return parse_certificate(pem, f"read certificate {path}")
+
+
+def load_bundle_keys(
+    key: Path, certificate: Path, ec2_certificate: Path | None, partition: str, ask: Passphrase
+) -> BundleKeys:
+    """Read all keys that a bundle needs; EC2's own is built in unless a file is given.
+
+    Raises:
+        MissingError, HostError: a file cannot be read.
+        InputError: not a key or certificate, or the two do not fit.
+        VerificationError: the passphrase is wrong.
+        UsageError: EC2's key for `partition` is not built in.
+    """
+    # EC2's side first: a passphrase should be asked for only when all else holds.
+    ec2 = load_certificate(ec2_certificate) if ec2_certificate else ec2_public_key(partition)
+    public = load_certificate(certificate)
+    private = load_private_key(key, ask)
+    check_key_fits(
+        private, public, private_subject=f"read key {key}", public_subject=str(certificate)
+    )
+    return BundleKeys(user=private, ec2=ec2)
+
+
+def write_key_pair(
+    key: Path,
+    certificate: Path,
+    *,
+    common_name: str,
+    now: datetime,
+    passphrase: bytes | None,
+    force: bool,
+) -> None:
+    """Make a key pair: the private key readable by its owner only, and a certificate.
+
+    Raises:
+        ExistsError: a file exists and `force` is not given.
+        HostError: the disk is full or refuses.
+    """
+    for path in (key, certificate):
+        check_absent(path, force=force)
+    pair = make_key_pair(common_name, now, passphrase)
+    write_file(key, pair.private_key, mode=0o600, force=force)
+    write_file(certificate, pair.certificate, force=force)

@@ -1,0 +1,112 @@
+"""Manifests from files, verified where a certificate is at hand, and their facts."""
+
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+
+from bundler.codec.keywrap import unwrap_key
+from bundler.codec.manifest import parse_manifest
+from bundler.codec.signature import verify_manifest
+from bundler.errors import VerificationError
+from bundler.host.files import read_bounded
+from bundler.model.bundle import BundleKey
+from bundler.model.manifest import Manifest, SignedManifest, VerifiedManifest
+
+MAX_MANIFEST_SIZE = 32 * 1024 * 1024
+"""Most bytes of a manifest: a hundred thousand parts; our choice."""
+
+
+def read_manifest(path: Path) -> SignedManifest:
+    """Read a manifest file; nothing in it is verified yet.
+
+    Raises:
+        MissingError, HostError: it cannot be read.
+        ManifestError: it is malformed.
+    """
+    return parse_manifest(read_bounded(path, MAX_MANIFEST_SIZE, "read manifest"))
+
+
+def is_signed_by(signed: SignedManifest, public_key: RSAPublicKey) -> bool:
+    """Whether the signature holds."""
+    try:
+        verify_manifest(signed, public_key)
+    except VerificationError:
+        return False
+    return True
+
+
+def open_secret(manifest: Manifest, private_key: RSAPrivateKey, *, as_ec2: bool) -> BundleKey:
+    """Unwrap the bundle's key for its user, or for the cloud.
+
+    Raises:
+        VerificationError: wrong private key, or the bundle has no key for a user.
+    """
+    wrapped = manifest.ec2_key if as_ec2 else manifest.user_key
+    if wrapped is None:
+        raise VerificationError(
+            f"open bundle {manifest.name}: it was made without a user's key; only the "
+            "cloud's private key opens it (--as-ec2)"
+        )
+    return unwrap_key(wrapped, private_key)
+
+
+def manifest_facts(signed: SignedManifest) -> dict[str, object]:
+    """Everything that a manifest says, for people and programs; sizes in bytes."""
+    manifest = signed.manifest
+    return {
+        "version": manifest.version.value,
+        "bundler": {
+            "name": manifest.bundler.name,
+            "version": manifest.bundler.version,
+            "release": manifest.bundler.release,
+        },
+        "name": manifest.name,
+        "type": manifest.image_type.value,
+        "architecture": manifest.architecture,
+        "user": manifest.user,
+        "size": manifest.size,
+        "bundled_size": manifest.bundled_size,
+        "digest": {
+            "algorithm": manifest.digest.algorithm.value,
+            "value": manifest.digest.hexdigest,
+        },
+        "block_device_mappings": {
+            mapping.virtual: mapping.device for mapping in manifest.block_device_mappings
+        },
+        "kernel_id": manifest.kernel_id,
+        "ramdisk_id": manifest.ramdisk_id,
+        "kernel_name": manifest.kernel_name,
+        "product_codes": list(manifest.product_codes),
+        "ancestor_ami_ids": list(manifest.ancestor_ami_ids),
+        "ec2_encrypted_key": manifest.ec2_key.key.hex(),
+        "ec2_encrypted_iv": manifest.ec2_key.iv.hex(),
+        "user_encrypted_key": manifest.user_key.key.hex() if manifest.user_key else "",
+        "user_encrypted_iv": manifest.user_key.iv.hex() if manifest.user_key else "",
+        "signature": signed.signature.hex(),
+        "unknown_elements": [
+            {"parent": element.parent, "xml": element.xml} for element in manifest.unknown_elements
+        ],
+        "parts": [
+            {
+                "index": part.index,
+                "filename": part.filename,
+                "digest": {
+                    "algorithm": part.digest.algorithm.value,
+                    "value": part.digest.hexdigest,
+                },
+            }
+            for part in manifest.parts
+        ],
+    }
+
+
+__all__ = [
+    "MAX_MANIFEST_SIZE",
+    "VerifiedManifest",
+    "is_signed_by",
+    "manifest_facts",
+    "open_secret",
+    "parse_manifest",
+    "read_manifest",
+    "verify_manifest",
+]
