@@ -53,13 +53,26 @@ class Ec2ImageRegistry:
                 raise
         return _ami(images[0]) if images else None
 
+    def find(self, name: str) -> Ami | None:
+        """DescribeImages: the AMI of this account with that name, if there is one.
+
+        Raises:
+            AwsRefusedError: EC2 refused.
+            TransferError: EC2 could not be reached.
+        """
+        with translated(f"look for an AMI named {name!r}"):
+            images = self._named(name)
+        return _ami(images[0]) if images else None
+
+    def _named(self, name: str) -> "list[ImageTypeDef]":
+        filters: list[FilterTypeDef] = [{"Name": "name", "Values": [name]}]
+        return self._client.describe_images(Owners=["self"], Filters=filters)["Images"]
+
     def _registered_before(self, registration: Registration, error: ClientError) -> str:
         retries = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
         if error_code(error) != "InvalidAMIName.Duplicate" or not retries:
             return ""
-        filters: list[FilterTypeDef] = [{"Name": "name", "Values": [registration.name]}]
-        images = self._client.describe_images(Owners=["self"], Filters=filters)["Images"]
-        for image in images:
+        for image in self._named(registration.name):
             if image.get("ImageLocation", "").strip("/") == registration.location.path:
                 return image["ImageId"]
         return ""

@@ -131,6 +131,17 @@ class S3BundleStore:
         with translated(f"get {location.url}"):
             yield from self._read(location)
 
+    def delete(self, name: str) -> None:
+        """Remove an object; it is no error when there is none.
+
+        Raises:
+            AwsRefusedError: S3 refused.
+            TransferError: S3 cannot be reached.
+        """
+        location = self._location.join(name)
+        with translated(f"delete {location.url}"):
+            self._client.delete_object(Bucket=location.bucket, Key=location.key)
+
     def _read(self, location: ImageLocation) -> Iterator[bytes]:
         request: GetObjectRequestTypeDef = {"Bucket": location.bucket, "Key": location.key}
         offset = 0

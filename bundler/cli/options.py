@@ -183,19 +183,24 @@ def bundle_spec(
     return BundleSpec(
         name=name,
         account=account,
-        architecture=_choice("--arch", arguments.arch, Architecture),
-        image_type=_choice("--type", arguments.type, ImageType),
+        architecture=choice("--arch", arguments.arch, Architecture),
+        image_type=choice("--type", arguments.type, ImageType),
         block_device_mappings=tuple(mappings),
         kernel_id=arguments.kernel,
         ramdisk_id=arguments.ramdisk,
         product_codes=tuple(arguments.product_code),
         ancestor_ami_ids=tuple(arguments.ancestor),
         part_size=parse_size(arguments.part_size, "--part-size"),
-        level=_choice("--level", arguments.level, CompressionLevel),
+        level=choice("--level", arguments.level, CompressionLevel),
     )
 
 
-def _choice(option: str, value: str, choices: type[Choice]) -> Choice:
+def choice(option: str, value: str, choices: type[Choice]) -> Choice:
+    """The member of an enum that an option's value names.
+
+    Raises:
+        UsageError: none.
+    """
     try:
         return choices(value)
     except ValueError:

@@ -23,7 +23,13 @@ def read_manifest(path: Path) -> SignedManifest:
         MissingError, HostError: it cannot be read.
         ManifestError: it is malformed.
     """
-    return parse_manifest(read_bounded(path, MAX_MANIFEST_SIZE, "read manifest"))
+    return load_manifest(path)[0]
+
+
+def load_manifest(path: Path) -> tuple[SignedManifest, bytes]:
+    """Read a manifest file: what it says, and its bytes; see read_manifest()."""
+    document = read_bounded(path, MAX_MANIFEST_SIZE, "read manifest")
+    return parse_manifest(document), document
 
 
 def is_signed_by(signed: SignedManifest, public_key: RSAPublicKey) -> bool:
@@ -104,6 +110,7 @@ __all__ = [
     "MAX_MANIFEST_SIZE",
     "VerifiedManifest",
     "is_signed_by",
+    "load_manifest",
     "manifest_facts",
     "open_secret",
     "parse_manifest",

@@ -1,9 +1,11 @@
 """Parts on the local disk: read and verified before any byte is used."""
 
 import hashlib
+import io
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -46,31 +48,42 @@ def check_bundled_size(manifest: Manifest, total: int) -> None:
 
 
 def read_part(directory: Path, part: Part, *, limit: int) -> Iterator[bytes]:
-    """The bytes of one part, verified first; of at most `limit` bytes.
+    """The bytes of one part in chunks; see open_part()."""
+    with open_part(directory, part, limit=limit) as body, os_errors("read part", part.filename):
+        while chunk := body.read(CHUNK_SIZE):
+            yield chunk
 
-    A part larger than MAX_PART_SIZE, which only other tools make, is read twice.
+
+def open_part(directory: Path, part: Part, *, limit: int) -> BinaryIO:
+    """One part, of at most `limit` bytes, verified before it is returned.
+
+    Up to MAX_PART_SIZE bytes are held in memory; larger parts, which only other tools make,
+    are read once to verify them and once more by the caller.
 
     Raises:
         MissingError: it is not there.
         InputError: it is not a regular file.
-        VerificationError: its digest does not hold.
+        VerificationError: its size or digest does not hold.
         HostError: it cannot be read.
     """
     path = directory / part.filename
-    with os_errors("read part", path), _open_regular(path) as file:
+    sha1 = hashlib.sha1(usedforsecurity=False)
+    with os_errors("read part", path), ExitStack() as stack:
+        file = stack.enter_context(_open_regular(path))
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise VerificationError(f"read part {path}: expected at most {limit} bytes, got {size}")
         if size <= MAX_PART_SIZE:
-            data = file.read(size + 1)
-            _check_digest(path, part, hashlib.sha1(data, usedforsecurity=False).digest())
-            for start in range(0, len(data), CHUNK_SIZE):
-                yield data[start : start + CHUNK_SIZE]
-            return
-        for _ in _hashed(file, path, part):
-            pass
+            data = file.read(size)
+            sha1.update(data)
+            _check_digest(path, part, sha1.digest())
+            return io.BytesIO(data)
+        while chunk := file.read(CHUNK_SIZE):
+            sha1.update(chunk)
+        _check_digest(path, part, sha1.digest())
         file.seek(0)
-        yield from _hashed(file, path, part)
+        stack.pop_all()
+        return file
 
 
 def _open_regular(path: Path) -> BinaryIO:
@@ -81,14 +94,6 @@ def _open_regular(path: Path) -> BinaryIO:
         file.close()
         raise InputError(f"read part {path}: expected a regular file, got something else")
     return file
-
-
-def _hashed(file: BinaryIO, path: Path, part: Part) -> Iterator[bytes]:
-    sha1 = hashlib.sha1(usedforsecurity=False)
-    while chunk := file.read(CHUNK_SIZE):
-        sha1.update(chunk)
-        yield chunk
-    _check_digest(path, part, sha1.digest())
 
 
 def _check_digest(path: Path, part: Part, value: bytes) -> None:

@@ -82,6 +82,14 @@ class BundleStore(Protocol):
             TransferError: the object did not arrive whole.
         """
 
+    def delete(self, name: str) -> None:
+        """Remove an object; it is no error when there is none.
+
+        Raises:
+            AwsRefusedError: S3 refused.
+            TransferError: S3 cannot be reached.
+        """
+
 
 class ImageRegistry(Protocol):
     """The AMIs of one region (in production: aws/ec2.py)."""
@@ -96,6 +104,14 @@ class ImageRegistry(Protocol):
 
     def describe(self, image_id: str) -> Ami | None:
         """DescribeImages of one AMI; None while EC2 does not know it (yet).
+
+        Raises:
+            AwsRefusedError: EC2 refused.
+            TransferError: EC2 could not be reached.
+        """
+
+    def find(self, name: str) -> Ami | None:
+        """DescribeImages: the AMI of this account with that name, if there is one.
 
         Raises:
             AwsRefusedError: EC2 refused.

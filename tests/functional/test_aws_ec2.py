@@ -75,7 +75,7 @@ def test_a_name_that_is_taken(cloud: Cloud) -> None:
 
 def test_a_manifest_that_is_not_there(cloud: Cloud) -> None:
     registry = Ec2ImageRegistry(cloud.ec2())
-    with pytest.raises(AwsRefusedError, match="HTTP 404.*usual causes") as caught:
+    with pytest.raises(AwsRefusedError, match=r"HTTP 404.*usual causes") as caught:
         registry.register(registration(key="other.manifest.xml"))
     assert caught.value.code == "InvalidManifest"
 

@@ -258,7 +258,7 @@ def test_put_raises_the_failure_of_an_earlier_one(server: CloudServer) -> None:
     store.prepare()
     refuse("bad", error_reply("400 Bad Request", "AccessControlListNotSupported"), server)
     put(store, "bad", b"content", Body(b"content"))
-    with pytest.raises(AwsRefusedError, match="put s3://images/web/2026/bad.*BucketOwnerPreferred"):
+    with pytest.raises(AwsRefusedError, match=r"put s3://images/web/2026/bad.*BucketOwnerPreferred"):
         put(store, "next", b"content", Body(b"content"))
     assert Body.open_count == 0
     assert not server.find("PUT", "/images/web/2026/next")
@@ -437,7 +437,7 @@ def test_a_bucket_that_another_process_created_meanwhile_is_used(server: CloudSe
 def test_a_bucket_name_that_is_taken_is_refused(server: CloudServer) -> None:
     taken = error_reply("409 Conflict", "BucketAlreadyExists")
     server.intercept = lambda request: taken if request.method == "PUT" else None
-    with pytest.raises(AwsRefusedError, match="create s3://images in eu-west-1.*worldwide"):
+    with pytest.raises(AwsRefusedError, match=r"create s3://images in eu-west-1.*worldwide"):
         S3BundleStore(client_of(server), LOCATION).prepare()
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from bundler.codec.part_name import parse_part_name, part_name
+from bundler.model.file_name import parse_part_name, part_name
 
 
 @pytest.mark.parametrize(

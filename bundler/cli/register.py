@@ -1,0 +1,71 @@
+"""ami-bundler register."""
+
+import argparse
+import time
+
+from bundler.aws.ec2 import Ec2ImageRegistry
+from bundler.aws.s3 import S3BundleStore
+from bundler.cli.console import Console, Result
+from bundler.cli.options import add_cloud_options, choice, open_cloud
+from bundler.errors import UsageError
+from bundler.model.image import Architecture, ImageLocation, VirtualizationType
+from bundler.model.registration import Registration
+from bundler.workflow.ports import ImageRegistry
+from bundler.workflow.register import register_image
+from bundler.workflow.upload import read_stored_manifest
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("location", metavar="s3://BUCKET/KEY.manifest.xml")
+    add_registration_options(parser)
+    parser.add_argument("--arch", "-r", default="", help="default: the manifest's")
+    parser.add_argument("--kernel", default="", metavar="AKI", help="kernel id (paravirtual only)")
+    parser.add_argument("--ramdisk", default="", metavar="ARI", help="ramdisk id")
+    add_cloud_options(parser)
+
+
+def add_registration_options(parser: argparse.ArgumentParser) -> None:
+    """What the AMI shall be."""
+    parser.add_argument("--name", required=True, metavar="NAME", help="of the AMI")
+    parser.add_argument("--description", default="", metavar="TEXT", help="of the AMI")
+    parser.add_argument("--virtualization-type", default="hvm", help="hvm (default) or paravirtual")
+
+
+def handle(arguments: argparse.Namespace, console: Console) -> Result:
+    """Register an AMI."""
+    location = ImageLocation.parse(arguments.location)
+    directory, _, file_name = location.key.rpartition("/")
+    if not file_name:
+        raise UsageError(f"register {location.url}: expected s3://BUCKET/KEY.manifest.xml")
+    cloud = open_cloud(arguments)
+    # Reading the manifest tells its architecture, and that it is there at all.
+    prefix = ImageLocation(bucket=location.bucket, key=directory)
+    signed = read_stored_manifest(S3BundleStore(cloud.s3(), prefix), file_name)
+    registration = Registration(
+        location=location,
+        name=arguments.name,
+        description=arguments.description,
+        architecture=choice("--arch", arguments.arch or signed.manifest.architecture, Architecture),
+        virtualization_type=choice(
+            "--virtualization-type", arguments.virtualization_type, VirtualizationType
+        ),
+        kernel_id=arguments.kernel,
+        ramdisk_id=arguments.ramdisk,
+    )
+    return register(Ec2ImageRegistry(cloud.ec2()), registration, console)
+
+
+def register(registry: ImageRegistry, registration: Registration, console: Console) -> Result:
+    """Register and wait; the AMI id alone is the result."""
+    console.note(f"registering {registration.location.url} as {registration.name!r}")
+    ami = register_image(registry, registration, sleep=time.sleep, clock=time.monotonic)
+    return Result(
+        text=ami.image_id,
+        facts={
+            "image_id": ami.image_id,
+            "name": ami.name,
+            "state": ami.state.value,
+            "manifest": registration.location.url,
+        },
+    )
