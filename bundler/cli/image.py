@@ -5,7 +5,6 @@ import os
 import secrets
 from pathlib import Path
 
-from bundler.aws.sts import account_id
 from bundler.cli.console import Console, Result
 from bundler.cli.options import (
     add_bundle_options,
@@ -14,7 +13,7 @@ from bundler.cli.options import (
     add_key_options,
     bundle_keys,
     bundle_spec,
-    open_cloud,
+    find_account,
 )
 from bundler.host.bundle_directory import BundleDirectory
 from bundler.host.files import check_room
@@ -62,13 +61,6 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
             )
     manifest = directory / manifest_name(spec.name)
     return Result(text=str(manifest), facts={"manifest": str(manifest), **bundle_facts(bundle)})
-
-
-def find_account(arguments: argparse.Namespace) -> str:
-    """The account given, hyphens removed, or else the one of the AWS credentials."""
-    if arguments.account is not None:
-        return str(arguments.account).replace("-", "")
-    return account_id(open_cloud(arguments).sts())
 
 
 def new_secret() -> BundleKey:

@@ -7,7 +7,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
-from bundler.aws.session import Cloud, partition
 from bundler.cli.console import Console
 from bundler.errors import InputError, UsageError
 from bundler.host.files import read_bounded
@@ -29,13 +28,6 @@ def add_cloud_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--region", default="", help="default: AWS_REGION, or the profile's")
     group.add_argument("--profile", default="", help="a profile of ~/.aws (default: AWS_PROFILE)")
     group.add_argument("--endpoint-url", default="", metavar="URL", help="for private clouds")
-
-
-def open_cloud(arguments: argparse.Namespace) -> Cloud:
-    """The account and region that the options name."""
-    return Cloud.open(
-        region=arguments.region, profile=arguments.profile, endpoint_url=arguments.endpoint_url
-    )
 
 
 def add_passphrase_option(parser: argparse.ArgumentParser) -> None:
@@ -104,16 +96,36 @@ def bundle_keys(arguments: argparse.Namespace, console: Console) -> BundleKeys:
     """Read the keys that the options name."""
     key = path_option(arguments, "key", "EC2_PRIVATE_KEY")
     certificate = path_option(arguments, "cert", "EC2_CERT")
-    region = (
-        arguments.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "")
-    )
     return load_bundle_keys(
         key,
         certificate,
         arguments.ec2_cert,
-        partition(region) if region else "aws",
+        _partition(arguments),
         passphrase(arguments, console, key),
     )
+
+
+def _partition(arguments: argparse.Namespace) -> str:
+    """The partition whose EC2 will open the bundle."""
+    region = (
+        arguments.region
+        or os.environ.get("AWS_REGION", "")
+        or os.environ.get("AWS_DEFAULT_REGION", "")
+    )
+    if arguments.ec2_cert or not region:
+        return "aws"
+    from bundler.cli.cloud import partition  # slow to import
+
+    return partition(region)
+
+
+def find_account(arguments: argparse.Namespace) -> str:
+    """The account given, hyphens removed, or else the one of the AWS credentials."""
+    if arguments.account is not None:
+        return str(arguments.account).replace("-", "")
+    from bundler.cli import cloud  # slow to import
+
+    return cloud.find_account(arguments)
 
 
 def add_bundle_options(parser: argparse.ArgumentParser) -> None:

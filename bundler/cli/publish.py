@@ -6,8 +6,9 @@ from pathlib import Path
 from bundler.aws.ec2 import Ec2ImageRegistry
 from bundler.aws.s3 import S3BundleStore
 from bundler.aws.session import Cloud
+from bundler.cli.cloud import open_cloud
 from bundler.cli.console import Console, Result
-from bundler.cli.image import bundle_facts, cpu_count, find_account, new_secret
+from bundler.cli.image import bundle_facts, cpu_count, new_secret
 from bundler.cli.options import (
     add_bundle_options,
     add_cloud_options,
@@ -16,7 +17,7 @@ from bundler.cli.options import (
     bundle_keys,
     bundle_spec,
     choice,
-    open_cloud,
+    find_account,
 )
 from bundler.cli.register import add_registration_options, register
 from bundler.cli.upload import add_acl_option

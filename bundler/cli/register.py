@@ -5,8 +5,9 @@ import time
 
 from bundler.aws.ec2 import Ec2ImageRegistry
 from bundler.aws.s3 import S3BundleStore
+from bundler.cli.cloud import open_cloud
 from bundler.cli.console import Console, Result
-from bundler.cli.options import add_cloud_options, choice, open_cloud
+from bundler.cli.options import add_cloud_options, choice
 from bundler.errors import UsageError
 from bundler.model.image import Architecture, ImageLocation, VirtualizationType
 from bundler.model.registration import Registration

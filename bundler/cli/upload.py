@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 
 from bundler.aws.s3 import ACL, S3BundleStore
+from bundler.cli.cloud import open_cloud
 from bundler.cli.console import Console, Result
-from bundler.cli.options import add_cloud_options, add_force_option, open_cloud
+from bundler.cli.options import add_cloud_options, add_force_option
 from bundler.errors import UsageError
 from bundler.model.file_name import MANIFEST_SUFFIX
 from bundler.model.image import ImageLocation
