@@ -89,7 +89,9 @@ def run(argv: Sequence[str], console: Console) -> None:
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     console = Console()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _interrupt)
     try:
         run(sys.argv[1:] if argv is None else argv, console)
     except BundlerError as error:

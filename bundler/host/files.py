@@ -63,20 +63,41 @@ def atomic_file(path: Path, *, mode: int = 0o666, force: bool = False) -> Iterat
         HostError: the disk is full or refuses.
     """
     check_absent(path, force=force)
-    temporary = path.parent / f".{path.name[:60]}.{secrets.token_hex(8)}"
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os_errors("write", path):
-        descriptor = os.open(temporary, flags, mode)
+        descriptor, temporary = _open_temporary(path, mode)
         try:
             with os.fdopen(descriptor, "w+b", buffering=0) as file:
                 yield file
                 os.fsync(file.fileno())
+                if temporary is None:
+                    temporary = _temporary_path(path)
+                    os.link(f"/proc/self/fd/{file.fileno()}", temporary)
             check_absent(path, force=force)
             temporary.replace(path)
             sync_directory(path.parent)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
             raise
+
+
+def _temporary_path(path: Path) -> Path:
+    return path.parent / f".{path.name[:60]}.{secrets.token_hex(8)}"
+
+
+def _open_temporary(path: Path, mode: int) -> tuple[int, Path | None]:
+    """A new file beside `path`: without a name where the file system can do that.
+
+    The kernel removes a file without a name when the process dies, however it dies.
+    """
+    flags = os.O_RDWR | os.O_CLOEXEC
+    try:
+        return os.open(path.parent, flags | os.O_TMPFILE, mode), None
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+    temporary = _temporary_path(path)
+    return os.open(temporary, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode), temporary
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o666, force: bool = False) -> None:

@@ -11,7 +11,7 @@ from typing import BinaryIO, Self
 
 from bundler.errors import InputError
 from bundler.host.files import host_error, os_errors
-from bundler.model.bundle import MIB, Extent
+from bundler.model.bundle import MIB, Chunk, Extent
 
 CHUNK_SIZE = MIB
 """Bytes read at a time."""
@@ -160,7 +160,7 @@ def _append_run(
         merged.append((start, end))
 
 
-def nonzero_runs(chunk: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
+def nonzero_runs(chunk: Chunk, offset: int) -> Iterator[tuple[int, Chunk]]:
     """Pieces of `chunk`, which lies at `offset`, without its aligned blocks of zeros."""
     if len(chunk) == CHUNK_SIZE and chunk == _ZERO_CHUNK:
         return
@@ -182,7 +182,7 @@ def nonzero_runs(chunk: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
         yield offset + start, chunk[start:]
 
 
-def write_sparse(file: BinaryIO, runs: Iterator[tuple[int, bytes]], size: int) -> None:
+def write_sparse(file: BinaryIO, runs: Iterator[tuple[int, Chunk]], size: int) -> None:
     """Write an image of `size` bytes: zeros and what lies between the runs become holes.
 
     Raises:
@@ -195,7 +195,7 @@ def write_sparse(file: BinaryIO, runs: Iterator[tuple[int, bytes]], size: int) -
             _pwrite_all(descriptor, piece, offset)
 
 
-def _pwrite_all(descriptor: int, data: bytes, offset: int) -> None:
+def _pwrite_all(descriptor: int, data: Chunk, offset: int) -> None:
     view = memoryview(data)
     while view:
         written = os.pwrite(descriptor, view, offset)

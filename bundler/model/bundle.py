@@ -99,6 +99,10 @@ class Extent:
         return self.offset + self.size
 
 
+Chunk = bytes | bytearray
+"""Bytes in flight between two stages; nobody changes them."""
+
+
 class CompressionLevel(StrEnum):
     """How hard a bundle is compressed; the same level always gives the same bytes."""
 

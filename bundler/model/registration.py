@@ -26,6 +26,11 @@ class Registration:
 
     def __post_init__(self) -> None:
         check_ami_name(self.name)
+        is_hvm = self.virtualization_type is VirtualizationType.HVM
+        if is_hvm and (self.kernel_id or self.ramdisk_id):
+            raise UsageError(
+                "AMI: a kernel or ramdisk is for paravirtual AMIs only, and this one is hvm"
+            )
         if len(self.description) > MAX_DESCRIPTION_LENGTH:
             raise UsageError(
                 f"AMI description: expected at most {MAX_DESCRIPTION_LENGTH} characters, "

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from isal import isal_zlib
 
 from bundler.errors import VerificationError
-from bundler.model.bundle import CompressionLevel
+from bundler.model.bundle import Chunk, CompressionLevel
 from bundler.stages.deflate import FINAL_BLOCK, Deflater, deflater
 from bundler.stages.inflate import inflate
 from bundler.stages.split import split
@@ -81,7 +81,7 @@ def _deflated(source: Iterator[bytes], deflate: Deflater, workers: int) -> Itera
         pool.shutdown(cancel_futures=True)
 
 
-def decompress(chunks: Iterable[bytes], *, workers: int) -> Iterator[bytes]:
+def decompress(chunks: Iterable[bytes], *, workers: int) -> Iterator[Chunk]:
     """Undo compress(), and read any other single gzip member.
 
     Raises:

@@ -13,9 +13,11 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 
+import deflate
 from isal import isal_zlib
 
 from bundler.errors import VerificationError
+from bundler.model.bundle import Chunk
 
 CHUNK_SIZE = 1024 * 1024
 """Most bytes of a chunk inflated by one thread, so that a bomb cannot fill the memory."""
@@ -40,7 +42,7 @@ back just these bytes and ends; one that is in the middle of a block does not.""
 
 def inflate(
     first: bytes, source: Iterator[bytes], rest: bytearray, *, workers: int
-) -> Iterator[bytes]:
+) -> Iterator[Chunk]:
     """Inflate one raw deflate stream that begins with `first` and goes on in `source`.
 
     Appends to `rest` what was taken from `source` behind the stream's end.  Chunks have at
@@ -92,26 +94,27 @@ class _Splitter:
         yield from self._source
 
 
-def _inflate_block(segment: bytes) -> bytes | None:
+def _inflate_block(segment: bytes) -> bytearray | None:
     """Inflate a segment on its own; None unless it ends exactly at a block boundary."""
-    stream = isal_zlib.decompressobj(_RAW_DEFLATE)
     try:
-        block = stream.decompress(segment, MAX_BLOCK_SIZE)
-        if stream.eof or stream.unconsumed_tail or len(block) == MAX_BLOCK_SIZE:
-            return None
-        if stream.decompress(_TERMINATOR) != _NONCE or not stream.eof or stream.unused_data:
-            return None
-    except _InflateError:
+        # libdeflate needs a whole stream at once, and is the fastest there is.
+        block: bytearray = deflate.deflate_decompress(
+            segment + _TERMINATOR, MAX_BLOCK_SIZE + len(_NONCE)
+        )
+    except deflate.DeflateError:
         return None
+    if not block.endswith(_NONCE):
+        return None
+    del block[-len(_NONCE) :]
     return block
 
 
-def _inflate_blocks(splitter: _Splitter, left: deque[bytes], workers: int) -> Iterator[bytes]:
+def _inflate_blocks(splitter: _Splitter, left: deque[bytes], workers: int) -> Iterator[Chunk]:
     """Inflate segments side by side for as long as each proves to be a block.
 
     Leaves in `left` the segments that were taken and not inflated, in order.
     """
-    pending: deque[tuple[bytes, Future[bytes | None]]] = deque()
+    pending: deque[tuple[bytes, Future[bytearray | None]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="inflate")
 
     def fill() -> None:

@@ -5,7 +5,7 @@ image -> tar -> (SHA-1) -> gzip -> AES-128-CBC -> parts
 
 from collections.abc import Generator, Iterable, Iterator
 
-from bundler.model.bundle import BundleKey, CompressionLevel
+from bundler.model.bundle import BundleKey, Chunk, CompressionLevel
 from bundler.stages.aes import decrypt, encrypt
 from bundler.stages.gzip import compress, decompress
 from bundler.stages.read_ahead import read_ahead
@@ -30,7 +30,7 @@ def seal(
 
 def unseal(
     bundled: Iterable[bytes], secret: BundleKey, digest: Tap, *, workers: int
-) -> Iterator[bytes]:
+) -> Iterator[Chunk]:
     """Undo seal().
 
     Raises:

@@ -2,8 +2,12 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
+from bundler.model.bundle import Chunk
 from bundler.model.digest import Digest
+
+AnyChunk = TypeVar("AnyChunk", bound=Chunk)
 
 
 class Tap:
@@ -14,7 +18,7 @@ class Tap:
         self._sha1 = hashlib.sha1(usedforsecurity=False)
         self._size = 0
 
-    def __call__(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def __call__(self, chunks: Iterable[AnyChunk]) -> Iterator[AnyChunk]:
         """Pass on `chunks`."""
         for chunk in chunks:
             self._sha1.update(chunk)

@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 
 from bundler.errors import InputError
-from bundler.model.bundle import MAX_NAME_SIZE, Extent
+from bundler.model.bundle import MAX_NAME_SIZE, Chunk, Extent
 
 BLOCK_SIZE = 512
 """Bytes of a tar block; headers and data are padded to it."""
@@ -70,7 +70,7 @@ def packed_size(size: int, extents: tuple[Extent, ...]) -> int:
     return -(-blocks // RECORD_SIZE) * RECORD_SIZE
 
 
-def unpack(chunks: Iterable[bytes], *, size: int) -> Iterator[tuple[int, bytes]]:
+def unpack(chunks: Iterable[Chunk], *, size: int) -> Iterator[tuple[int, Chunk]]:
     """Undo pack(): yield (offset in the image, bytes), offsets rising; the rest are holes.
 
     `size` is the image's size in bytes, which the archive must agree with.  Reads all of
@@ -174,17 +174,18 @@ def _map_extensions(entries: bytes) -> bytes:
 class _Reader:
     """Takes exact counts of bytes out of chunks of any size."""
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
+    def __init__(self, chunks: Iterable[Chunk]) -> None:
         self._chunks = iter(chunks)
-        self._chunk: bytes | memoryview = b""
+        self._chunk: Chunk | memoryview = b""
 
-    def stream(self, count: int) -> Iterator[bytes]:
+    def stream(self, count: int) -> Iterator[Chunk]:
         while count:
             if not self._chunk:
                 fresh = next(self._chunks, None)
                 if fresh is None:
                     raise InputError(f"untar image: the archive ends {count} bytes early")
                 self._chunk = fresh
+            piece: Chunk | memoryview
             if len(self._chunk) <= count:
                 piece, self._chunk = self._chunk, b""
             else:
@@ -192,7 +193,7 @@ class _Reader:
                 piece, self._chunk = view[:count], view[count:]
             if piece:
                 count -= len(piece)
-                yield bytes(piece)
+                yield bytes(piece) if isinstance(piece, memoryview) else piece
 
     def take(self, count: int) -> bytes:
         return b"".join(self.stream(count))
@@ -212,7 +213,7 @@ class _Reader:
             raise InputError("untar image: the archive's end is missing")
 
 
-def _check_zero(chunk: bytes) -> int:
+def _check_zero(chunk: Chunk) -> int:
     if chunk.count(0) != len(chunk):
         raise InputError("untar image: expected one member, got more behind it")
     return len(chunk)
@@ -275,6 +276,8 @@ def _read_map(reader: _Reader, header: bytes) -> tuple[int, Iterator[tuple[int, 
     block, start, count, extended = header, _MAP_OFFSET, _HEADER_ENTRIES, header[482] != 0
     end = 0
     while True:
+        if block is not header and block[12] == 0:  # else such headers could go on for ever
+            raise InputError("untar image: an extension of the sparse map is empty")
         for at in range(start, start + count * _ENTRY_SIZE, _ENTRY_SIZE):
             if block[at + 12] == 0:  # an unused entry has no size field
                 break

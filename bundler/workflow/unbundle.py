@@ -7,7 +7,7 @@ from pathlib import Path
 from bundler.errors import VerificationError
 from bundler.host.files import atomic_file
 from bundler.host.image_file import write_sparse
-from bundler.model.bundle import BundleKey
+from bundler.model.bundle import BundleKey, Chunk
 from bundler.model.manifest import Manifest
 from bundler.stages.pipeline import unseal
 from bundler.stages.tap import Tap
@@ -72,7 +72,7 @@ def open_image(
     *,
     workers: int,
     advance: Callable[[int], None],
-) -> Generator[tuple[int, bytes], None, None]:
+) -> Generator[tuple[int, Chunk], None, None]:
     """The image's data as (offset, bytes); nothing is proven before it ends without error.
 
     Raises:
