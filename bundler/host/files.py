@@ -71,7 +71,7 @@ def atomic_file(path: Path, *, mode: int = 0o666, force: bool = False) -> Iterat
                 os.fsync(file.fileno())
                 if temporary is None:
                     temporary = _temporary_path(path)
-                    os.link(f"/proc/self/fd/{file.fileno()}", temporary)
+                    _give_name(file.fileno(), temporary)
             check_absent(path, force=force)
             temporary.replace(path)
             sync_directory(path.parent)
@@ -83,6 +83,16 @@ def atomic_file(path: Path, *, mode: int = 0o666, force: bool = False) -> Iterat
 
 def _temporary_path(path: Path) -> Path:
     return path.parent / f".{path.name[:60]}.{secrets.token_hex(8)}"
+
+
+def _give_name(descriptor: int, path: Path) -> None:
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Only with a directory does Python ask the kernel to follow the link in /proc.
+        source = f"/proc/self/fd/{descriptor}"
+        os.link(source, path.name, dst_dir_fd=directory, follow_symlinks=True)
+    finally:
+        os.close(directory)
 
 
 def _open_temporary(path: Path, mode: int) -> tuple[int, Path | None]:

@@ -1,0 +1,106 @@
+"""Run a program: a list, never a shell; a clean environment; checked; the only subprocess import."""
+
+import os
+import selectors
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from bundler.errors import HostError, MissingError
+from bundler.host.files import os_errors
+from bundler.model.bundle import MIB
+
+MAX_OUTPUT_SIZE = MIB
+"""Most bytes of output that a program may give; our choice."""
+
+_ERRORS_SIZE = 4096
+_READ_SIZE = 64 * 1024
+_SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+
+
+def find_program(name: str, *, package: str) -> Path:
+    """Where a program is: on PATH, or where the system keeps those of the administrator.
+
+    Raises:
+        MissingError: nowhere; `package` is what a person can install.
+    """
+    path = shutil.which(name, path=_search_path())
+    if path is None:
+        raise MissingError(f"run {name}: no such program; install the package {package}")
+    return Path(path)
+
+
+def run(argv: Sequence[str | Path], *, environment: Mapping[str, str] | None = None) -> bytes:
+    """Run a program to its end and return what it wrote to its standard output.
+
+    It reads nothing, and of the environment it has only PATH and TMPDIR, the language C and
+    `environment`.  When the caller is interrupted it is killed.
+
+    Raises:
+        MissingError: there is no such program.
+        HostError: it cannot be run, failed, or wrote more than MAX_OUTPUT_SIZE bytes.
+    """
+    words = [str(word) for word in argv]
+    subject = Path(words[0]).name
+    with os_errors("run", subject):
+        process = subprocess.Popen(  # noqa: S603  a list, and no shell
+            words,
+            env=_clean_environment() | dict(environment or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    with process:
+        try:
+            output, errors = _read_both(process)
+            status = process.wait()
+        except BaseException:
+            process.kill()
+            raise
+    if status:
+        raise HostError(f"run {subject}: expected exit status 0, got {status}: {_reason(errors)}")
+    if len(output) > MAX_OUTPUT_SIZE:
+        raise HostError(f"run {subject}: expected at most {MAX_OUTPUT_SIZE} bytes, got more")
+    return output
+
+
+def _search_path() -> str:
+    return os.pathsep.join((os.environ.get("PATH", os.defpath), *_SYSTEM_PATH))
+
+
+def _clean_environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("TMPDIR",) if name in os.environ}
+    return {**kept, "PATH": _search_path(), "LC_ALL": "C"}
+
+
+def _read_both(process: "subprocess.Popen[bytes]") -> tuple[bytes, bytes]:
+    """The first bytes of the output and the last of the errors; the rest is read and dropped."""
+    output, errors = bytearray(), bytearray()
+    with selectors.DefaultSelector() as selector:
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                selector.register(stream, selectors.EVENT_READ)
+        while selector.get_map():
+            for key, _ in selector.select():
+                chunk = os.read(key.fd, _READ_SIZE)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                elif _is_same(key.fileobj, process.stdout):
+                    output += chunk[: MAX_OUTPUT_SIZE + 1 - len(output)]
+                else:
+                    errors += chunk
+                    del errors[:-_ERRORS_SIZE]
+    return bytes(output), bytes(errors)
+
+
+def _is_same(stream: object, other: IO[bytes] | None) -> bool:
+    return stream is other
+
+
+def _reason(errors: bytes) -> str:
+    """The last line that a program wrote to its standard error, fit for a message."""
+    lines = errors.decode(errors="replace").strip().splitlines()
+    line = lines[-1].strip() if lines else "no message"
+    return "".join(character if character.isprintable() else "?" for character in line)
