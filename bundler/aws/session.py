@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
 
 REQUEST_ATTEMPTS = 8
-"""Times a request is sent before it fails; the pauses between add up to 36 seconds on average.
-Source: measured; botocore's own 3 give up on a throttled upload after 2 seconds."""
+"""Times a request is sent before it fails, with growing pauses between.  Our choice: botocore's
+own 3 were measured to give up on a throttled upload after 2 seconds."""
 
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a connection."""

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from tqdm import tqdm
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
@@ -39,19 +37,24 @@ class Console:
     def note(self, message: str) -> None:
         """Tell a person something that --quiet turns off."""
         if not self.is_quiet:
-            tqdm.write(message, file=self.stderr)
+            self._say(message)
 
     def warn(self, message: str) -> None:
         """Warn; --quiet does not turn this off."""
-        tqdm.write(f"ami-bundler: warning: {message}", file=self.stderr)
+        self._say(f"ami-bundler: warning: {message}")
 
     def fail(self, message: str) -> None:
         """Tell why the command ends."""
-        tqdm.write(f"ami-bundler: {message}", file=self.stderr)
+        self._say(f"ami-bundler: {message}")
 
     @contextmanager
     def task(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
         """A progress bar in bytes, on terminals only (workflow/ports.py, Progress)."""
+        if self.is_quiet or not self.stderr.isatty():
+            yield lambda size: None
+            return
+        from tqdm import tqdm  # a fifth of the start-up time, for people only
+
         with tqdm(
             desc=label,
             total=total or None,
@@ -59,14 +62,16 @@ class Console:
             unit_scale=True,
             unit_divisor=1024,
             file=self.stderr,
-            disable=self.is_quiet or not self.stderr.isatty(),
-            leave=True,
         ) as bar:
 
             def advance(size: int) -> None:
                 bar.update(size)
 
             yield advance
+
+    def _say(self, message: str) -> None:
+        self.stderr.write(message + "\n")
+        self.stderr.flush()
 
     def ask_passphrase(self, subject: str) -> bytes | None:
         """Ask for a secret; None when there is nobody to ask."""

@@ -107,9 +107,8 @@ def _make_skeleton(root: Path) -> None:
 def _take_files(source: Source, root: Path, advance: Callable[[int], None]) -> int:
     """Copy files up to the budget; bytes of the blocks that they fill."""
     used = 0
-    for path in _public_files(source.path):
+    for path, state in _public_files(source.path):
         target = root / source.target / path.relative_to(source.path)
-        state = path.lstat()
         size = -(-state.st_size // BLOCK_SIZE) * BLOCK_SIZE
         if used + size > source.budget or os.path.lexists(target):
             continue
@@ -124,7 +123,7 @@ def _take_files(source: Source, root: Path, advance: Callable[[int], None]) -> i
     return used
 
 
-def _public_files(top: Path) -> Iterator[Path]:
+def _public_files(top: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Regular files that every user may read, and symbolic links, in the order of names."""
     for directory, directories, files in os.walk(top):
         names = sorted((*directories, *files))
@@ -135,9 +134,13 @@ def _public_files(top: Path) -> Iterator[Path]:
                 state = path.lstat()
             except FileNotFoundError:  # this machine is alive
                 continue
-            is_public = stat.S_ISREG(state.st_mode) and state.st_mode & stat.S_IROTH
-            if stat.S_ISLNK(state.st_mode) or (is_public and state.st_size <= MAX_FILE_SIZE):
-                yield path
+            if stat.S_ISLNK(state.st_mode) or (_is_public(state) and os.access(path, os.R_OK)):
+                yield path, state
+
+
+def _is_public(state: os.stat_result) -> bool:
+    is_readable = bool(state.st_mode & stat.S_IROTH)
+    return stat.S_ISREG(state.st_mode) and is_readable and state.st_size <= MAX_FILE_SIZE
 
 
 def _copy_file(source: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Run a program: a list, never a shell; a clean environment; checked; the only subprocess import."""
+"""Run a program: a list, a clean environment, checked; the only subprocess import."""
 
 import os
 import selectors
@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 from bundler.errors import HostError, MissingError
 from bundler.host.files import os_errors
@@ -87,16 +86,12 @@ def _read_both(process: "subprocess.Popen[bytes]") -> tuple[bytes, bytes]:
                 chunk = os.read(key.fd, _READ_SIZE)
                 if not chunk:
                     selector.unregister(key.fileobj)
-                elif _is_same(key.fileobj, process.stdout):
+                elif key.fileobj is process.stdout:
                     output += chunk[: MAX_OUTPUT_SIZE + 1 - len(output)]
                 else:
                     errors += chunk
                     del errors[:-_ERRORS_SIZE]
     return bytes(output), bytes(errors)
-
-
-def _is_same(stream: object, other: IO[bytes] | None) -> bool:
-    return stream is other
 
 
 def _reason(errors: bytes) -> str:

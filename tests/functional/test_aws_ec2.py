@@ -1,8 +1,6 @@
 """Registering an AMI over HTTP, against moto with a RegisterImage that acts."""
 
-import io
 from collections.abc import Iterator
-from hashlib import sha1
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ from bundler.errors import AwsRefusedError, TransferError
 from bundler.model.image import Architecture, ImageLocation, ImageState
 from bundler.model.registration import Registration
 from bundler.workflow.register import register_image
-from tests.support.cloud import ACCOUNT_ID, REGION, CloudServer, Reply, cloud_server
+from tests.support.cloud import ACCOUNT_ID, REGION, CloudServer, Reply, cloud_server, put_object
 
 LOCATION = ImageLocation(bucket="images", key="web")
 
@@ -32,8 +30,7 @@ def cloud(server: CloudServer) -> Cloud:
     cloud = Cloud.open(region=REGION, endpoint_url=server.url, attempts=2)
     store = S3BundleStore(cloud.s3(), LOCATION)
     store.prepare()
-    digest = sha1(b"<manifest/>", usedforsecurity=False).digest()
-    store.put("web.manifest.xml", io.BytesIO(b"<manifest/>"), sha1=digest)
+    put_object(store, "web.manifest.xml", b"<manifest/>")
     store.flush()
     return cloud
 
@@ -71,6 +68,16 @@ def test_a_name_that_is_taken(cloud: Cloud) -> None:
     with pytest.raises(AwsRefusedError, match="choose another AMI name") as caught:
         registry.register(registration())
     assert caught.value.code == "InvalidAMIName.Duplicate"
+
+
+def test_find_tells_who_has_a_name(cloud: Cloud) -> None:
+    registry = Ec2ImageRegistry(cloud.ec2())
+    assert registry.find("web") is None
+    image_id = registry.register(registration())
+    registry.register(registration(name="web 2"))
+    ami = registry.find("web")
+    assert ami is not None
+    assert (ami.image_id, ami.name) == (image_id, "web")
 
 
 def test_a_manifest_that_is_not_there(cloud: Cloud) -> None:

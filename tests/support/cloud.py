@@ -4,13 +4,15 @@ moto's own RegisterImage reads only name and description; the one here keeps wha
 given, refuses a name that is taken, and looks for the manifest in moto's S3.
 """
 
+import io
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha1
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 from moto.core.responses import ActionResult
@@ -27,8 +29,12 @@ from moto.moto_server.werkzeug_app import (
 from moto.s3.models import s3_backends
 from werkzeug.serving import make_server
 
+from bundler.aws.session import Cloud
+from bundler.workflow.ports import BundleStore
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from mypy_boto3_s3 import S3Client
 
 ACCOUNT_ID = "123456789012"
 """The account that moto plays."""
@@ -121,7 +127,8 @@ def cloud_server(monkeypatch: pytest.MonkeyPatch, directory: Path) -> Iterator[C
     server = make_server(
         "127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler
     )
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    # The pause is what shutdown() may take.
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     cloud.url = f"http://127.0.0.1:{server.server_port}"
     try:
@@ -130,6 +137,17 @@ def cloud_server(monkeypatch: pytest.MonkeyPatch, directory: Path) -> Iterator[C
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def s3_client(server: CloudServer, *, region: str = REGION, attempts: int = 2) -> "S3Client":
+    """A client of the server that does not try for long."""
+    return Cloud.open(region=region, endpoint_url=server.url, attempts=attempts).s3()
+
+
+def put_object(store: BundleStore, name: str, content: bytes, body: BinaryIO | None = None) -> None:
+    """Put an object with its own SHA-1."""
+    digest = sha1(content, usedforsecurity=False).digest()
+    store.put(name, body or io.BytesIO(content), sha1=digest)
 
 
 def _recorded(cloud: CloudServer, application: "WSGIApplication") -> "WSGIApplication":
@@ -148,7 +166,7 @@ def _recorded(cloud: CloudServer, application: "WSGIApplication") -> "WSGIApplic
         reply = cloud.intercept(request)
         if reply is None:
             return application(environ, start)
-        environ["wsgi.input"].read()
+        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         length = len(reply.body) if reply.length is None else reply.length
         start(reply.status, [("Content-Length", str(length)), *reply.headers])
         return [reply.body]

@@ -27,7 +27,7 @@ class MemoryBundleStore:
     put_failures: dict[str, BundlerError] = field(default_factory=dict)
     get_failures: dict[str, BundlerError] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
-    """Each call in order: "prepare", "put NAME", "flush", "cancel", "get NAME"."""
+    """Each call in order: "prepare", "put NAME", "flush", "cancel", "get NAME", "delete NAME"."""
     _failure: BundlerError | None = None
     _is_over: bool = False
 
@@ -66,6 +66,10 @@ class MemoryBundleStore:
         for start in range(0, len(content), CHUNK_SIZE):
             yield content[start : start + CHUNK_SIZE]
 
+    def delete(self, name: str) -> None:
+        self.calls.append(f"delete {name}")
+        self.objects.pop(name, None)
+
     def _raise_failure(self) -> None:
         if self._is_over:
             raise RuntimeError("uploads were cancelled, or one has failed")
@@ -98,6 +102,12 @@ class MemoryImageRegistry:
             raise self.register_failure
         self.registrations.append(registration)
         return f"ami-{len(self.registrations):017x}"
+
+    def find(self, name: str) -> Ami | None:
+        for number, registration in enumerate(self.registrations, start=1):
+            if registration.name == name:
+                return self.describe(f"ami-{number:017x}")
+        return None
 
     def describe(self, image_id: str) -> Ami | None:
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]

@@ -177,6 +177,24 @@ def test_describe_that_is_refused(registry: Ec2ImageRegistry, stub: Stubber) -> 
         registry.describe(AMI_ID)
 
 
+@pytest.mark.parametrize(
+    ("images", "expected"), [([{"ImageId": AMI_ID, "State": "available"}], AMI_ID), ([], None)]
+)
+def test_find_looks_for_the_name_among_the_accounts_own(
+    registry: Ec2ImageRegistry, stub: Stubber, images: list[dict[str, str]], expected: str | None
+) -> None:
+    request = {"Owners": ["self"], "Filters": [{"Name": "name", "Values": ["web"]}]}
+    stub.add_response("describe_images", {"Images": images}, request)
+    ami = registry.find("web")
+    assert (ami and ami.image_id) == expected
+
+
+def test_find_that_is_refused(registry: Ec2ImageRegistry, stub: Stubber) -> None:
+    stub.add_client_error("describe_images", "UnauthorizedOperation", "No.", 403)
+    with pytest.raises(AwsRefusedError, match="look for an AMI named 'web': No"):
+        registry.find("web")
+
+
 def test_account_id(cloud: Cloud) -> None:
     client = cloud.sts()
     with Stubber(client) as stub:
