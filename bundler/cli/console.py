@@ -10,6 +10,11 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 
+def printable(text: str) -> str:
+    """Text from outside without what could break a line or move a terminal's cursor."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What a command found or made: a line for people, facts for programs."""
@@ -70,7 +75,7 @@ class Console:
             yield advance
 
     def _say(self, message: str) -> None:
-        self.stderr.write(message + "\n")
+        self.stderr.write(printable(message) + "\n")
         self.stderr.flush()
 
     def ask_passphrase(self, subject: str) -> bytes | None:

@@ -48,7 +48,9 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     with ImageSource.open(arguments.image) as source:
         keys = bundle_keys(arguments, console)
         account = find_account(arguments)
-        spec = bundle_spec(arguments, arguments.name or arguments.image.name, account, console)
+        spec = bundle_spec(
+            arguments, source, arguments.name or arguments.image.name, account, console
+        )
         directory: Path = arguments.destination
         with BundleDirectory.create(directory, spec.name, force=arguments.force) as sink:
             plan = plan_bundle(

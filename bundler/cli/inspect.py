@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bundler.cli.console import Console, Result
+from bundler.cli.console import Console, Result, printable
 from bundler.workflow.manifest_file import manifest_facts, read_manifest
 
 
@@ -17,7 +17,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Show a manifest; nothing of it is verified."""
     del console
     facts = manifest_facts(read_manifest(arguments.manifest))
-    return Result(text="\n".join(_lines(facts)), facts=facts)
+    return Result(text="\n".join(printable(line) for line in _lines(facts)), facts=facts)
 
 
 def _lines(facts: Mapping[str, object]) -> Iterator[str]:
@@ -31,11 +31,6 @@ def _lines(facts: Mapping[str, object]) -> Iterator[str]:
                 yield f"parts: {len(value)}"
                 yield from (f"  {p['index']} {p['filename']} {p['digest']['value']}" for p in value)
             case list():
-                yield f"{name}: " + " ".join(_printable(str(word)) for word in value)
+                yield f"{name}: " + " ".join(str(word) for word in value)
             case _:
-                yield f"{name}: {_printable(str(value))}"
-
-
-def _printable(text: str) -> str:
-    """A manifest's text without what could move a terminal's cursor."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+                yield f"{name}: {value}"

@@ -1,6 +1,7 @@
 """Entry point: parse, dispatch, and turn errors into one line and an exit code."""
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -89,6 +90,8 @@ def run(argv: Sequence[str], console: Console) -> None:
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     console = Console()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # paths may be no text at all
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, _interrupt)

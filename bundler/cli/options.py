@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import argparse
+import logging
 import os
 import re
 from enum import StrEnum
@@ -10,13 +11,20 @@ from typing import TypeVar
 from bundler.cli.console import Console
 from bundler.errors import InputError, UsageError
 from bundler.host.files import read_bounded
+from bundler.host.image_file import ImageSource
 from bundler.model.bundle import MIB, PART_SIZE, CompressionLevel
 from bundler.model.image import Architecture, ImageType
 from bundler.model.mapping import BlockDeviceMapping
 from bundler.workflow.bundle_image import BundleKeys, BundleSpec
+from bundler.workflow.detect_architecture import detect_architecture
 from bundler.workflow.keys import Passphrase, load_bundle_keys
 
 Choice = TypeVar("Choice", bound=StrEnum)
+
+DEFAULT_ARCHITECTURE = Architecture.X86_64
+"""What an image is taken for when neither the user nor the image says."""
+
+_logger = logging.getLogger(__name__)
 
 MAX_PASSPHRASE_FILE_SIZE = 4096
 """Most bytes of a passphrase file; our choice."""
@@ -137,7 +145,12 @@ def add_bundle_options(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         help="AWS account, 12 digits (default: asked of AWS STS)",
     )
-    group.add_argument("--arch", "-r", default="x86_64", help="i386, x86_64 (default) or arm64")
+    group.add_argument(
+        "--arch",
+        "-r",
+        default="",
+        help="i386, x86_64 or arm64 (default: what /sbin/init in the image is, else x86_64)",
+    )
     group.add_argument("--type", default="machine", help="machine (default), kernel or ramdisk")
     group.add_argument(
         "--level",
@@ -176,7 +189,11 @@ def add_bundle_options(parser: argparse.ArgumentParser) -> None:
 
 
 def bundle_spec(
-    arguments: argparse.Namespace, name: str, account: str, console: Console
+    arguments: argparse.Namespace,
+    source: ImageSource,
+    name: str,
+    account: str,
+    console: Console,
 ) -> BundleSpec:
     """The bundle that the options describe.
 
@@ -195,7 +212,7 @@ def bundle_spec(
     return BundleSpec(
         name=name,
         account=account,
-        architecture=choice("--arch", arguments.arch, Architecture),
+        architecture=_architecture(arguments, source),
         image_type=choice("--type", arguments.type, ImageType),
         block_device_mappings=tuple(mappings),
         kernel_id=arguments.kernel,
@@ -205,6 +222,14 @@ def bundle_spec(
         part_size=parse_size(arguments.part_size, "--part-size"),
         level=choice("--level", arguments.level, CompressionLevel),
     )
+
+
+def _architecture(arguments: argparse.Namespace, source: ImageSource) -> Architecture:
+    if arguments.arch:
+        return choice("--arch", arguments.arch, Architecture)
+    detected = detect_architecture(source)
+    _logger.info("architecture: %s", detected or f"not found in the image: {DEFAULT_ARCHITECTURE}")
+    return detected or DEFAULT_ARCHITECTURE
 
 
 def choice(option: str, value: str, choices: type[Choice]) -> Choice:

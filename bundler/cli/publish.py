@@ -58,7 +58,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         cloud = open_cloud(arguments)
         account = find_account(arguments)
         name = arguments.bundle_name or arguments.image.name
-        spec = bundle_spec(arguments, name, account, console)
+        spec = bundle_spec(arguments, source, name, account, console)
         registration = _registration(arguments, spec, location)
         registry = Ec2ImageRegistry(cloud.ec2())
         check_name_free(registry, registration.name)

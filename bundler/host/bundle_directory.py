@@ -87,11 +87,21 @@ class BundleDirectory:
             # The old manifest goes first: without it no old part is believed.
             for path in sorted(self._old, key=lambda path: path.name != manifest):
                 path.unlink()
-            for index, part_name in enumerate(self.part_names(self._part_count)):
-                (self._work / str(index)).rename(self._directory / part_name)
+            self._place(manifest)
+
+    def _place(self, manifest: str) -> None:
+        """Give every file its name, or none of them."""
+        parts = [self._directory / name for name in self.part_names(self._part_count)]
+        try:
+            for index, path in enumerate(parts):
+                (self._work / str(index)).rename(path)
             sync_directory(self._directory)
             (self._work / manifest).rename(self._directory / manifest)
             sync_directory(self._directory)
+        except BaseException:
+            for path in (self._directory / manifest, *parts):
+                path.unlink(missing_ok=True)
+            raise
 
     def _write(self, name: str, data: bytes) -> None:
         with os_errors("write bundle to", self._directory):

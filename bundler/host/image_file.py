@@ -94,6 +94,17 @@ class ImageSource:
         ):
             raise InputError(f"read image {self.path}: the image changed while it was read")
 
+    def read_at(self, offset: int, size: int) -> bytes:
+        """At most `size` bytes at `offset`; fewer, or none, at the image's end.
+
+        Raises:
+            HostError: it cannot be read.
+        """
+        if not 0 <= offset < self.size:
+            return b""
+        with os_errors("read image", self.path):
+            return os.pread(self.descriptor, min(size, self.size - offset), offset)
+
     def _read_run(self, run: Extent) -> Iterator[bytes]:
         offset = run.offset
         while offset < run.end:

@@ -10,7 +10,7 @@ import bundler
 from bundler.codec.keywrap import wrap_key
 from bundler.codec.manifest import render_manifest
 from bundler.codec.signature import sign
-from bundler.errors import InputError, UsageError
+from bundler.errors import InputError, ManifestError, UsageError
 from bundler.host.image_file import ImageSource
 from bundler.model.bundle import (
     MAX_IMAGE_SIZE,
@@ -63,13 +63,33 @@ class BundleSpec:
     def __post_init__(self) -> None:
         if len(self.account) != 12 or not (self.account.isascii() and self.account.isdigit()):
             raise UsageError(f"account {self.account!r}: expected 12 digits")
-        check_file_name(self.name, "bundle name")
+        _check_name(self.name)
+        ids = (word for word in (self.kernel_id, self.ramdisk_id) if word)
+        _check_words((*ids, *self.product_codes, *self.ancestor_ami_ids))
         if len(self.name.encode()) > MAX_NAME_SIZE:
             raise UsageError(f"bundle name {self.name!r}: expected at most {MAX_NAME_SIZE} bytes")
         if not MIN_PART_SIZE <= self.part_size <= MAX_PART_SIZE:
             raise UsageError(
                 f"part size {self.part_size}: expected {MIN_PART_SIZE} to {MAX_PART_SIZE} bytes"
             )
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that no file, or no manifest, could have."""
+    try:
+        check_file_name(name, "bundle name")
+    except ManifestError as error:
+        raise UsageError(str(error)) from error
+    if not name.isprintable() or name != name.strip():
+        raise UsageError(
+            f"bundle name {name!r}: expected printable characters, no blank at its ends"
+        )
+
+
+def _check_words(words: Iterable[str]) -> None:
+    for word in words:
+        if not word or not word.isprintable() or " " in word:
+            raise UsageError(f"id or product code {word!r}: expected one word")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
