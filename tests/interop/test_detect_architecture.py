@@ -2,7 +2,6 @@
 
 import random
 import struct
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from bundler.host.image_file import ImageSource
 from bundler.model.image import Architecture
 from bundler.workflow.detect_architecture import detect_architecture
-from tests.support.tools import require_tool
+from tests.support.tools import use_tool
 
 MIB = 1024 * 1024
 MACHINES = {Architecture.I386: 3, Architecture.X86_64: 62, Architecture.ARM64: 183}
@@ -36,8 +35,7 @@ def make_root(directory: Path, machine: int, *, only_shell: bool = False) -> Pat
 def make_file_system(path: Path, root: Path, kind: str, *options: str) -> bytes:
     with path.open("wb") as file:
         file.truncate(16 * MIB)
-    command = [require_tool("mke2fs"), "-q", "-F", "-t", kind, *options, "-d", str(root), str(path)]
-    subprocess.run(command, check=True)
+    use_tool("mke2fs", "-q", "-F", "-t", kind, *options, "-d", root, path)
     return path.read_bytes()
 
 
