@@ -47,6 +47,7 @@ def embedded_cloud(directory: Path) -> Iterator[str]:
 def _make_server() -> "BaseWSGIServer":
     try:
         # Here, since moto is an extra that only the demo needs.
+        from moto.moto_api._internal.models import moto_api_backend
         from moto.moto_server.werkzeug_app import (
             DomainDispatcherApplication,
             MotoRequestHandler,
@@ -57,6 +58,7 @@ def _make_server() -> "BaseWSGIServer":
         raise MissingError(
             "start the embedded cloud: moto is not installed; pip install 'ami-bundler[demo]'"
         ) from error
+    moto_api_backend.reset()  # moto keeps its objects for as long as the process lives
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
     # Not moto's own ThreadedMotoServer: it never closes the socket that it listens on.
     application = DomainDispatcherApplication(create_backend_app)

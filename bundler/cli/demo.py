@@ -131,15 +131,18 @@ def _facts(outcome: Outcome) -> dict[str, object]:
 
 def _lines(outcome: Outcome) -> Iterator[str]:
     manifest = outcome.manifest
-    yield f"image     {outcome.image}: {_mb(manifest.size)}, {_mb(outcome.data_size)} of it data"
-    yield (
-        f"bundle    {_mb(manifest.bundled_size)} in {len(manifest.parts)} parts, "
-        f"{outcome.ratio:.2f} times smaller than the data, level {outcome.level}"
-    )
-    for stage in outcome.stages:
-        yield f"{stage.name:<28}{stage.seconds:8.2f} s{stage.speed / MB:8.0f} MB/s"
-    yield f"SHA-256   {outcome.sha256}: the image, and both that came back"
-    yield f"AMI       {outcome.image_id}"
+    facts = {
+        "image": f"{outcome.image}: {_mb(manifest.size)}, {_mb(outcome.data_size)} of it data",
+        "bundle": f"{_mb(manifest.bundled_size)} in {len(manifest.parts)} parts, "
+        f"{outcome.ratio:.2f} times smaller than the data, level {outcome.level}",
+        **{
+            stage.name: f"{stage.seconds:.2f} s, {stage.speed / MB:.0f} MB/s"
+            for stage in outcome.stages
+        },
+        "SHA-256": f"{outcome.sha256}: the image, and both that came back",
+        "AMI": outcome.image_id,
+    }
+    yield from (f"{name:<26}{fact}" for name, fact in facts.items())
 
 
 def _mb(size: int) -> str:

@@ -39,6 +39,9 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     directory, _, file_name = location.key.rpartition("/")
     if not file_name:
         raise UsageError(f"register {location.url}: expected s3://BUCKET/KEY.manifest.xml")
+    virtualization_type = choice(
+        "--virtualization-type", arguments.virtualization_type, VirtualizationType
+    )
     cloud = open_cloud(arguments)
     # Reading the manifest tells its architecture, and that it is there at all.
     prefix = ImageLocation(bucket=location.bucket, key=directory)
@@ -48,9 +51,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         name=arguments.name,
         description=arguments.description,
         architecture=choice("--arch", arguments.arch or signed.manifest.architecture, Architecture),
-        virtualization_type=choice(
-            "--virtualization-type", arguments.virtualization_type, VirtualizationType
-        ),
+        virtualization_type=virtualization_type,
         kernel_id=arguments.kernel,
         ramdisk_id=arguments.ramdisk,
     )

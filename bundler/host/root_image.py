@@ -95,6 +95,8 @@ def _make_skeleton(root: Path) -> None:
     root.chmod(0o755)
     for name in _DIRECTORIES:
         (root / name).mkdir(parents=True)
+    (root / "root").chmod(0o700)
+    (root / "tmp").chmod(0o1777)
     for name, target in _LINKS.items():
         (root / name).symlink_to(target)
     (root / "etc/fstab").write_text("LABEL=demo-root / ext4 defaults 0 1\n", encoding="ascii")
@@ -120,6 +122,8 @@ def _take_files(source: Source, root: Path, advance: Callable[[int], None]) -> i
             target.chmod(0o755 if state.st_mode & stat.S_IXOTH else 0o644)
         used += size
         advance(size)
+        if used > source.budget - 16 * BLOCK_SIZE:  # do not search everything for small files
+            break
     return used
 
 

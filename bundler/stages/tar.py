@@ -25,6 +25,9 @@ MAX_MAP_ENTRIES = 4 * 1024 * 1024
 MAX_EXTENSION_SIZE = 1024 * 1024
 """Most bytes of a long name or pax record when read; our choice."""
 
+MAX_PADDING = 16 * 1024 * 1024
+"""Most zeros behind the image when read; our choice, records of a thousand blocks fit."""
+
 _HEADER_ENTRIES = 4
 _EXTENSION_ENTRIES = 21
 _ENTRY_SIZE = 24
@@ -209,6 +212,8 @@ class _Reader:
             seen += _check_zero(bytes(self._chunk))
         for chunk in self._chunks:
             seen += _check_zero(chunk)
+            if seen > MAX_PADDING:
+                raise InputError(f"untar image: more than {MAX_PADDING} zeros behind the image")
         if seen < 2 * BLOCK_SIZE:
             raise InputError("untar image: the archive's end is missing")
 

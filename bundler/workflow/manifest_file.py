@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from bundler.codec.keywrap import unwrap_key
 from bundler.codec.manifest import parse_manifest
 from bundler.codec.signature import verify_manifest
-from bundler.errors import VerificationError
+from bundler.errors import ManifestError, VerificationError
 from bundler.host.files import read_bounded
 from bundler.model.bundle import BundleKey
 from bundler.model.manifest import Manifest, SignedManifest, VerifiedManifest
@@ -29,7 +29,16 @@ def read_manifest(path: Path) -> SignedManifest:
 def load_manifest(path: Path) -> tuple[SignedManifest, bytes]:
     """Read a manifest file: what it says, and its bytes; see read_manifest()."""
     document = read_bounded(path, MAX_MANIFEST_SIZE, "read manifest")
-    return parse_manifest(document), document
+    return parse_named_manifest(document, str(path)), document
+
+
+def parse_named_manifest(document: bytes, subject: str) -> SignedManifest:
+    """parse_manifest(), with `subject` (a path or URL) in the message of an error."""
+    try:
+        return parse_manifest(document)
+    except ManifestError as error:
+        problem = str(error).removeprefix("manifest: ")
+        raise ManifestError(f"read manifest {subject}: {problem}") from error
 
 
 def is_signed_by(signed: SignedManifest, public_key: RSAPublicKey) -> bool:
@@ -113,7 +122,7 @@ __all__ = [
     "load_manifest",
     "manifest_facts",
     "open_secret",
-    "parse_manifest",
+    "parse_named_manifest",
     "read_manifest",
     "verify_manifest",
 ]

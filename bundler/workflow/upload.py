@@ -3,14 +3,13 @@
 import io
 from pathlib import Path
 
-from bundler.codec.manifest import parse_manifest
 from bundler.errors import ManifestError
 from bundler.model.digest import Digest
 from bundler.model.file_name import manifest_name, part_name, part_names
 from bundler.model.image import ImageLocation
 from bundler.model.manifest import SignedManifest
 from bundler.stages.tap import sha1_digest
-from bundler.workflow.manifest_file import MAX_MANIFEST_SIZE
+from bundler.workflow.manifest_file import MAX_MANIFEST_SIZE, parse_named_manifest
 from bundler.workflow.part_files import check_bundled_size, open_part
 from bundler.workflow.ports import BundleStore
 
@@ -92,5 +91,7 @@ def read_stored_manifest(store: BundleStore, name: str) -> SignedManifest:
     for chunk in store.get(name):
         document += chunk
         if len(document) > MAX_MANIFEST_SIZE:
-            raise ManifestError(f"{name}: expected at most {MAX_MANIFEST_SIZE} bytes, got more")
-    return parse_manifest(bytes(document))
+            raise ManifestError(
+                f"read manifest {store.location.join(name).url}: expected at most {MAX_MANIFEST_SIZE} bytes, got more"
+            )
+    return parse_named_manifest(bytes(document), store.location.join(name).url)

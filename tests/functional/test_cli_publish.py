@@ -1,0 +1,274 @@
+"""publish, upload and register as processes of their own, against S3 and EC2 over HTTP."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.bundles import EC2_CERT, EC2_KEY, USER_CERT, USER_KEY, bundle, unbundle
+from tests.support.cloud import (
+    CloudServer,
+    Reply,
+    Request,
+    cloud_server,
+    error_reply,
+    s3_client,
+)
+from tests.support.images import random_bytes, text_bytes
+from tests.support.tools import Outcome, check_refused, cli_environment, run_cli
+
+MIB = 1024 * 1024
+REGION = "eu-west-1"
+LOCATION = "s3://images/web"
+MANIFEST = f"{LOCATION}/root.img.manifest.xml"
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+MANIFEST_PATH = "/images/web/root.img.manifest.xml"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CloudServer]:
+    with cloud_server(monkeypatch, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """An image of five parts of a MiB."""
+    path = tmp_path / "root.img"
+    path.write_bytes(random_bytes(4 * MIB, 1) + bytes(MIB) + text_bytes(MIB, 2))
+    return path
+
+
+def run(server: CloudServer, *arguments: str | Path, region: str = REGION) -> Outcome:
+    environment = cli_environment(**{name: "testing" for name in CREDENTIALS})
+    options = ("--endpoint-url", server.url, "--region", region)
+    return run_cli(*arguments, *options, environment=environment)
+
+
+def publish(server: CloudServer, image: Path, *more: str | Path, region: str = REGION) -> Outcome:
+    keys: list[str | Path] = ["--key", USER_KEY, "--cert", USER_CERT, "--ec2-cert", EC2_CERT]
+    words: list[str | Path] = ["publish", image, LOCATION, "--name", "web 1", "--part-size", "1M"]
+    return run(server, *words, *keys, *more, region=region)
+
+
+def stored(server: CloudServer) -> dict[str, bytes]:
+    """The objects below the prefix, by file name."""
+    client = s3_client(server)
+    listing = client.list_objects_v2(Bucket="images", Prefix="web/")
+    return {
+        item["Key"].removeprefix("web/"): client.get_object(Bucket="images", Key=item["Key"])[
+            "Body"
+        ].read()
+        for item in listing.get("Contents", [])
+    }
+
+
+def image_in_s3(server: CloudServer, directory: Path, *more: str | Path) -> bytes:
+    directory.mkdir()
+    for name, body in stored(server).items():
+        (directory / name).write_bytes(body)
+    outcome = unbundle(directory / "root.img.manifest.xml", directory / "out", *more)
+    assert outcome.code == 0, outcome.errors
+    return (directory / "out").read_bytes()
+
+
+def test_publish_makes_an_ami_that_opens_again(
+    server: CloudServer, image: Path, tmp_path: Path
+) -> None:
+    outcome = publish(server, image, "--description", "a test")
+    assert outcome.code == 0, outcome.errors
+    assert re.fullmatch(r"ami-[0-9a-f]+\n", outcome.text)
+    (registration,) = server.registrations
+    assert registration["ImageLocation"] == "images/web/root.img.manifest.xml"
+    assert registration["Architecture"] == "x86_64"
+    assert registration["VirtualizationType"] == "hvm"
+    assert image_in_s3(server, tmp_path / "user") == image.read_bytes()
+    ec2 = ("--key", EC2_KEY, "--as-ec2")
+    assert image_in_s3(server, tmp_path / "ec2", *ec2) == image.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ec2", "root.img", "user"]
+
+
+def test_publish_sends_each_part_once_with_its_digest_and_the_manifest_last(
+    server: CloudServer, image: Path
+) -> None:
+    facts = json.loads(publish(server, image, "--json").text)
+    assert facts["part_count"] == 5
+    puts = [request for request in server.requests if request.method == "PUT"][1:]
+    assert [request.path for request in puts][-1] == MANIFEST_PATH
+    assert len({request.path for request in puts}) == len(puts) == 6
+    assert all(request.headers["x-amz-acl"] == "aws-exec-read" for request in puts)
+    assert all("x-amz-checksum-sha1" in request.headers for request in puts)
+    assert facts["image_id"].startswith("ami-")
+
+
+def test_large_parts_go_up_in_pieces(server: CloudServer, tmp_path: Path) -> None:
+    image = tmp_path / "root.img"
+    image.write_bytes(random_bytes(40 * MIB, 3))
+    outcome = publish(server, image, "--part-size", "32M", "--level", "fast")
+    assert outcome.code == 0, outcome.errors
+    assert server.find("POST", "/images/web/root.img.part.0", "uploads")
+    assert image_in_s3(server, tmp_path / "out") == image.read_bytes()
+
+
+def test_publish_without_acl(server: CloudServer, image: Path) -> None:
+    assert publish(server, image, "--acl", "none").code == 0
+    assert not any("x-amz-acl" in request.headers for request in server.requests)
+
+
+def test_the_account_is_asked_of_sts_only_when_it_is_not_given(
+    server: CloudServer, image: Path
+) -> None:
+    def count_of_requests_but_s3() -> int:
+        return len([request for request in server.requests if request.path == "/"])
+
+    assert publish(server, image).code == 0
+    assert b"<user>123456789012</user>" in stored(server)["root.img.manifest.xml"]
+    asked = count_of_requests_but_s3()
+    server.requests.clear()
+    more = ("--account", "1111-2222-3333", "--name", "web 2", "--force")
+    assert publish(server, image, *more).code == 0
+    assert b"<user>111122223333</user>" in stored(server)["root.img.manifest.xml"]
+    assert count_of_requests_but_s3() == asked - 1
+
+
+def deny_part(request: Request) -> Reply | None:
+    is_meant = request.method == "PUT" and ".part.3" in request.path
+    return error_reply("403 Forbidden", "AccessDenied") if is_meant else None
+
+
+def test_a_part_that_is_refused_leaves_no_manifest_and_no_ami(
+    server: CloudServer, image: Path
+) -> None:
+    server.intercept = deny_part
+    check_refused(publish(server, image), 6, r"put s3://images/web/root.img.part.3.*AccessDenied")
+    assert not server.find("PUT", MANIFEST_PATH)
+    assert server.registrations == []
+
+
+def test_a_name_that_is_taken_is_refused_before_anything_is_sent(
+    server: CloudServer, image: Path
+) -> None:
+    assert publish(server, image).code == 0
+    server.requests.clear()
+    refused = publish(server, image, "--force")
+    check_refused(refused, 6, r"AMI 'web 1': expected a free name, got one that ami-\w+ has")
+    assert not [request for request in server.requests if request.method == "PUT"]
+
+
+def test_a_bundle_in_s3_is_not_overwritten_unless_forced(
+    server: CloudServer, image: Path, tmp_path: Path
+) -> None:
+    assert publish(server, image).code == 0
+    before = stored(server)
+    check_refused(publish(server, image, "--name", "web 2"), 2, r"exists; --force replaces it")
+    assert stored(server) == before
+    image.write_bytes(text_bytes(MIB, 4))
+    assert publish(server, image, "--name", "web 2", "--force").code == 0
+    assert image_in_s3(server, tmp_path / "out") == image.read_bytes()
+
+
+def test_a_bucket_in_another_region_is_refused(server: CloudServer, image: Path) -> None:
+    assert publish(server, image).code == 0
+    refused = publish(server, image, "--name", "web 2", region="us-west-2")
+    check_refused(refused, 6, r"s3://images: expected it in us-west-2, got eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("code", "pattern"),
+    [
+        ("InvalidManifest", r"InvalidManifest.*aws-exec-read"),
+        ("UnauthorizedOperation", r"UnauthorizedOperation"),
+    ],
+)
+def test_a_refused_registration_tells_how_to_go_on(
+    server: CloudServer, image: Path, code: str, pattern: str
+) -> None:
+    def intercept(request: Request) -> Reply | None:
+        if request.path != "/" or not server.find("PUT", MANIFEST_PATH):
+            return None
+        body = (
+            f"<Response><Errors><Error><Code>{code}</Code><Message>It is so.</Message></Error>"
+            "</Errors><RequestID>1</RequestID></Response>"
+        )
+        return Reply(status="400 Bad Request", body=body.encode())
+
+    server.intercept = intercept
+    outcome = publish(server, image)
+    assert outcome.code == 6
+    assert outcome.output == b""
+    *_, note, complaint = outcome.errors.splitlines()
+    assert f"ami-bundler register {MANIFEST}" in note
+    assert re.search(pattern, complaint)
+
+
+def test_upload_then_register(server: CloudServer, image: Path, tmp_path: Path) -> None:
+    manifest = bundle(image, tmp_path / "bundle", "--part-size", "1M", "--arch", "arm64")
+    uploaded = run(server, "upload", manifest, LOCATION)
+    assert (uploaded.code, uploaded.text) == (0, f"{MANIFEST}\n")
+    assert set(stored(server)) == {path.name for path in manifest.parent.iterdir()}
+    registered = run(server, "register", MANIFEST, "--name", "web 1", "--json")
+    assert registered.code == 0, registered.errors
+    assert json.loads(registered.text)["state"] == "available"
+    assert server.registrations[0]["Architecture"] == "arm64"
+
+
+def test_upload_refuses_a_damaged_part(server: CloudServer, image: Path, tmp_path: Path) -> None:
+    manifest = bundle(image, tmp_path / "bundle", "--part-size", "1M")
+    part = manifest.with_name("root.img.part.2")
+    part.write_bytes(part.read_bytes()[:-1] + b"!")
+    check_refused(run(server, "upload", manifest, LOCATION), 4, r"root.img.part.2: expected SHA1")
+    part.unlink()
+    check_refused(run(server, "upload", manifest, LOCATION), 5, r"root.img.part.2: No such file")
+    assert "root.img.manifest.xml" not in stored(server)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "pattern"),
+    [
+        (("register", "s3://nowhere/x.manifest.xml"), 6, "NoSuchBucket"),
+        (("register", "s3://images/x.manifest.xml"), 6, "NoSuchKey"),
+        (
+            ("register", "s3://images/html.manifest.xml"),
+            3,
+            "html.manifest.xml: expected element 'manifest'",
+        ),
+        (("register", "s3://images"), 2, "expected s3://BUCKET/KEY"),
+        (("register", "s3://!/x.manifest.xml"), 2, "is not a bucket name"),
+        (("register", "s3://images/x.manifest.xml", "--virtualization-type", "xen"), 2, "xen"),
+    ],
+)
+def test_what_cannot_be_registered(
+    server: CloudServer, words: tuple[str, ...], code: int, pattern: str
+) -> None:
+    s3_client(server).create_bucket(
+        Bucket="images", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    s3_client(server).put_object(
+        Bucket="images", Key="html.manifest.xml", Body=b"<html><body>Sign in</body></html>"
+    )
+    check_refused(run(server, *words, "--name", "web 1"), code, pattern)
+
+
+@pytest.mark.parametrize(
+    ("more", "pattern"),
+    [
+        (("--name", "a!"), r"AMI name 'a!': expected 3 to 128"),
+        (("--kernel", "aki-1"), r"for paravirtual AMIs only"),
+        (("--account", "12345678901"), r"account '12345678901': expected 12 digits"),
+        (("--acl", "everybody"), r"--acl"),
+        (("--part-size", "1"), r"part size 1: expected"),
+    ],
+)
+def test_what_cannot_be_published(
+    server: CloudServer, image: Path, more: tuple[str, ...], pattern: str
+) -> None:
+    check_refused(publish(server, image, *more), 2, pattern)
+    assert not [request for request in server.requests if request.method == "PUT"]
+
+
+def test_nobody_listens(server: CloudServer, image: Path, tmp_path: Path) -> None:
+    manifest = bundle(image, tmp_path / "bundle")
+    server.url = "http://127.0.0.1:9"
+    check_refused(run(server, "upload", manifest, LOCATION), 7, r"s3://images.*Could not connect")
