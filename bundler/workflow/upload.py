@@ -87,11 +87,12 @@ def read_stored_manifest(store: BundleStore, name: str) -> SignedManifest:
         AwsRefusedError, TransferError: it cannot be read.
         ManifestError: it is malformed.
     """
+    url = store.location.join(name).url
     document = bytearray()
     for chunk in store.get(name):
         document += chunk
         if len(document) > MAX_MANIFEST_SIZE:
             raise ManifestError(
-                f"read manifest {store.location.join(name).url}: expected at most {MAX_MANIFEST_SIZE} bytes, got more"
+                f"read manifest {url}: expected at most {MAX_MANIFEST_SIZE} bytes, got more"
             )
-    return parse_named_manifest(bytes(document), store.location.join(name).url)
+    return parse_named_manifest(bytes(document), url)

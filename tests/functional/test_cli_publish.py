@@ -42,7 +42,7 @@ def image(tmp_path: Path) -> Path:
 
 
 def run(server: CloudServer, *arguments: str | Path, region: str = REGION) -> Outcome:
-    environment = cli_environment(**{name: "testing" for name in CREDENTIALS})
+    environment = cli_environment(**dict.fromkeys(CREDENTIALS, "testing"))
     options = ("--endpoint-url", server.url, "--region", region)
     return run_cli(*arguments, *options, environment=environment)
 
