@@ -20,10 +20,9 @@ import argparse
 import json
 import os
 import platform
-import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,7 +30,6 @@ from pathlib import Path
 from benchmark.competitors import (
     COMPRESSORS,
     DECOMPRESSORS,
-    LEVELS,
     OURS,
     Competitor,
     Keys,
@@ -43,26 +41,18 @@ from benchmark.competitors import (
     standard_bundler,
     standard_unbundler,
 )
-from benchmark.image import ImagePlan, build_image, default_image_size, write_scattered
+from benchmark.image import RECIPE, ImagePlan, build_image, default_image_size, write_scattered
 from benchmark.moto import moto_server
+from benchmark.options import UNBUNDLERS, make_parser
 from benchmark.process import BenchError, find_tool, run
 from benchmark.report import publish_ratios, speedups, summary
 from benchmark.runner import Run, compare, private_directory, say
 
-UNBUNDLERS = (*DECOMPRESSORS, "ours-unbundle")
-NAMES = (
-    *COMPRESSORS,
-    *(f"ours-{level}" for level in LEVELS),
-    *UNBUNDLERS,
-    *(f"publish-{level}" for level in LEVELS),
-)
-"""All competitors."""
 SCALING = {
     "dense-256MiB": (256 * 2**20, 256 * 2**20, 1),
     "sparse-10GiB": (10 * 2**30, 300 * 10**6, 1000),
 }
 """Images of --memory: bytes, bytes of data, places that the data is spread over."""
-UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 @dataclass(kw_only=True)
@@ -103,8 +93,8 @@ class Bench:
         runs = compare(competitors, image, rounds=self.options.runs, work_dir=self.work_dir)
         self.runs.extend(runs)
         status = image.stat()
-        sizes = f"{status.st_size:,} bytes, {status.st_blocks * 512:,} of them data"
-        print(f"\n{title} {image.name} ({sizes})\n{summary(runs)}\n", flush=True)
+        sizes = f"{status.st_size:,} bytes, {status.st_blocks * 512:,} allocated"
+        print(f"\n{title} {image.name} ({sizes})\n{summary(runs)}", flush=True)
         return runs
 
 
@@ -115,11 +105,11 @@ def compare_tools(bench: Bench, image: Path) -> None:
     """Bundle and unbundle an image with everything."""
     standard = [standard_bundler(image, compressor) for compressor in COMPRESSORS]
     bundlers = bench.runnable([*standard, *bench.our_bundlers(image)])
-    print(speedups(bench.show("Bundle", bundlers, image), COMPRESSORS))
+    print_ratios(speedups(bench.show("Bundle", bundlers, image), COMPRESSORS))
     if any(bench.wants(name) for name in UNBUNDLERS):
         with unbundlers(bench, image) as competitors:
             runs = bench.show("Unbundle", bench.runnable(competitors), image)
-            print(speedups(runs, DECOMPRESSORS))
+            print_ratios(speedups(runs, DECOMPRESSORS))
 
 
 @contextmanager
@@ -138,94 +128,35 @@ def unbundlers(bench: Bench, image: Path) -> Iterator[list[Competitor]]:
 def compare_publish(bench: Bench, image: Path) -> None:
     """Publish to a server on this machine against bundling alone."""
     with moto_server() as moto:
-        publishers = [
-            our_publisher(image, bench.keys, level, moto) for level in bench.options.levels
+        pairs = [
+            (our_bundler(image, bench.keys, level), our_publisher(image, bench.keys, level, moto))
+            for level in bench.options.levels
         ]
-        competitors = bench.runnable([*bench.our_bundlers(image), *publishers])
-        print(publish_ratios(bench.show("Publish", competitors, image), bench.options.levels))
+        competitors = bench.runnable([one for pair in pairs for one in pair])
+        runs = bench.show("Publish", competitors, image)
+        print_ratios(publish_ratios(runs, bench.options.levels))
 
 
 def measure_scaling(bench: Bench) -> None:
     """Bundle a dense image and a huge sparse one: does the peak stay where it is?"""
     for name, (image_size, data_size, places) in SCALING.items():
-        image = bench.work_dir / f"{name}.img"
-        if not image.exists():
+        image = bench.work_dir / f"{name}-{RECIPE}.img"
+        competitors = bench.runnable(bench.our_bundlers(image))
+        if competitors and not image.exists():
             say(f"making {image}")
             unfinished = image.with_suffix(".unfinished")
             write_scattered(unfinished, image_size=image_size, data_size=data_size, places=places)
             unfinished.rename(image)
-        bench.show("Bundle", bench.runnable(bench.our_bundlers(image)), image)
+        bench.show("Bundle", competitors, image)
 
 
-# Command line
+def print_ratios(table: str) -> None:
+    """Print a table of ratios, if there is one."""
+    if table:
+        print(f"\n{table}", flush=True)
 
 
-def parse_size(text: str) -> int:
-    """Bytes of "760MB", "1GiB" or "4096"."""
-    match = re.fullmatch(r"(\d+) ?([KMG]I?B)?", text.strip().upper())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 760MB or 1GiB")
-    return int(match[1]) * UNITS[match[2] or ""]
-
-
-def parse_count(text: str) -> int:
-    """A number above 0."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return int(text)
-
-
-def list_of(allowed: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    """Parser of comma-separated names."""
-
-    def parse(text: str) -> tuple[str, ...]:
-        names = tuple(text.split(","))
-        for name in names:
-            if name not in allowed:
-                raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(allowed)}")
-        return names
-
-    return parse
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_image_options(parser.add_argument_group("image"))
-    group = parser.add_argument_group("what to measure")
-    mode = group.add_mutually_exclusive_group()
-    add = mode.add_argument
-    add("--publish", action="store_true", help="publish to a moto server against bundling alone")
-    add("--memory", action="store_true", help="ami-bundler on 256 MiB, and on 10 GiB with holes")
-    add = group.add_argument
-    add("--only", type=list_of(NAMES), metavar="NAME,...", help=f"of {', '.join(NAMES)}")
-    text = f"of ami-bundler (default: {','.join(LEVELS)})"
-    add("--levels", type=list_of(LEVELS), default=LEVELS, metavar="LEVEL,...", help=text)
-    add("--runs", type=parse_count, default=5, metavar="N", help="rounds (default: 5)")
-    add = parser.add_argument_group("files").add_argument
-    work_dir = Path(tempfile.gettempdir(), f"ami-bundler-bench-{os.getuid()}")
-    text = f"images (kept for the next call), keys and output (default: {work_dir})"
-    add("--work-dir", type=Path, default=work_dir, metavar="DIR", help=text)
-    add("--json", type=Path, metavar="FILE", help="write the raw numbers there")
-    return parser
-
-
-def add_image_options(group: argparse._ArgumentGroup) -> None:
-    """Options that choose the image."""
-    source = group.add_mutually_exclusive_group()
-    text = "ext4 image of files of DIR, always the same choice of them (default: /usr)"
-    source.add_argument(
-        "--from", dest="source", type=Path, default="/usr", metavar="DIR", help=text
-    )
-    text = "ext4 image made from a fixed seed: text, programs, gzip files, zeros, deleted files"
-    source.add_argument("--synthetic", action="store_true", help=text)
-    source.add_argument("--image", type=Path, metavar="FILE", help="an image of your own")
-    text = "bytes of data (default: 760MB)"
-    group.add_argument("--data-size", type=parse_size, default="760MB", metavar="SIZE", help=text)
-    text = "bytes of the image (default: 1.4 times the data, a multiple of 64 MiB)"
-    group.add_argument("--image-size", type=parse_size, metavar="SIZE", help=text)
+# Preparations
 
 
 def choose_image(options: argparse.Namespace, work_dir: Path) -> Path:
@@ -279,18 +210,17 @@ def measure_all(options: argparse.Namespace) -> None:
     host = describe_host()
     print("; ".join(f"{name}: {value}" for name, value in host.items()))
     work_dir = private_directory(options.work_dir)
-    bench = Bench(
-        options=options,
-        work_dir=work_dir,
-        keys=make_keys(work_dir),
-        ours_missing=why_ours_is_missing(),
-    )
+    missing = why_ours_is_missing()
+    keys = make_keys(work_dir, with_ours=not missing)
+    bench = Bench(options=options, work_dir=work_dir, keys=keys, ours_missing=missing)
     if options.memory:
         measure_scaling(bench)
     elif options.publish:
         compare_publish(bench, choose_image(options, work_dir))
     else:
         compare_tools(bench, choose_image(options, work_dir))
+    if not bench.runs:
+        raise BenchError("nothing left to measure; see --only, --levels and what was skipped")
     if options.json:
         raw = {"host": host, "runs": [asdict(done) for done in bench.runs]}
         options.json.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
@@ -299,7 +229,7 @@ def measure_all(options: argparse.Namespace) -> None:
 def main() -> int:
     """Run; the exit code."""
     try:
-        measure_all(make_parser().parse_args())
+        measure_all(make_parser(__doc__).parse_args())
     except (BenchError, OSError) as error:
         say(f"bench: {error}")
         return 1

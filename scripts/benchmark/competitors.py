@@ -37,8 +37,8 @@ tar -c -S -h --owner 0 --group 0 -C "$1" "$2" | tee digest.fifo | "$3" "$4" |
 wait $!
 """
 _UNBUNDLE = """set -e -o pipefail
-compressor=$1 key=$2 iv=$3; shift 3
-cat "$@" | openssl enc -d -aes-128-cbc -K "$key" -iv "$iv" | "$compressor" -d | tar -x -S
+decompressor=$1 key=$2 iv=$3; shift 3
+cat "$@" | openssl enc -d -aes-128-cbc -K "$key" -iv "$iv" | "$decompressor" -d | tar -x -S
 """
 
 
@@ -95,11 +95,11 @@ class SourceBundle:
     """AES key and IV in hex."""
 
 
-def make_keys(directory: Path) -> Keys:
-    """Make the keys with openssl, or find those made before.
+def make_keys(directory: Path, *, with_ours: bool) -> Keys:
+    """Make the keys, with ami-bundler or else with openssl, or find those made before.
 
     Raises:
-        BenchError: openssl is missing or failed.
+        BenchError: openssl is missing, or the program failed.
     """
     keys = Keys(
         private=directory / "user-key.pem",
@@ -107,21 +107,14 @@ def make_keys(directory: Path) -> Keys:
         ec2_cert=directory / "ec2-cert.pem",
     )
     for key, cert in ((directory / "ec2-key.pem", keys.ec2_cert), (keys.private, keys.cert)):
-        if not (key.exists() and cert.exists()):
-            argv = (need_tool("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes")
-            run(
-                (
-                    *argv,
-                    "-days",
-                    "3650",
-                    "-subj",
-                    "/CN=bench",
-                    "-keyout",
-                    str(key),
-                    "-out",
-                    str(cert),
-                )
-            )
+        if key.exists() and cert.exists():
+            continue
+        if with_ours:
+            run((*OURS, "keygen", "--key", str(key), "--cert", str(cert), "--force"))
+        else:
+            argv = [need_tool("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes"]
+            argv += ["-days", "3650", "-subj", "/CN=bench"]
+            run((*argv, "-keyout", str(key), "-out", str(cert)))
     return keys
 
 
@@ -168,7 +161,7 @@ def our_publisher(image: Path, keys: Keys, level: str, moto: Moto) -> Competitor
         task=Task.PUBLISH,
         argv=(
             *(*OURS, "publish", str(image), location, "--name", NAME),
-            *("--endpoint-url", moto.url, "--region", "us-east-1"),
+            *("--bundle-name", NAME, "--endpoint-url", moto.url, "--region", "us-east-1"),
             *_bundle_options(keys, level),
         ),
         check=lambda directory: _decode_published(directory, keys, moto),
@@ -190,7 +183,9 @@ def _bundle_options(keys: Keys, level: str) -> tuple[str, ...]:
 def make_source_bundle(bundler: Competitor, directory: Path, keys: Keys) -> SourceBundle:
     """Bundle into `directory`, for the unbundlers to read."""
     run(bundler.argv, cwd=directory)
-    key, iv = _unwrap(directory, keys) if bundler.is_ours else (_KEY, _IV)
+    key, iv = (_KEY, _IV)
+    if bundler.is_ours and find_tool("openssl"):
+        key, iv = _unwrap(directory, keys)
     return SourceBundle(directory=directory, key=key, iv=iv)
 
 
@@ -239,6 +234,12 @@ def _decode(directory: Path, key: str, iv: str) -> str:
 
 
 def _decode_ours(directory: Path, keys: Keys) -> str:
+    """Unbundle with the standard tools; without openssl, with ami-bundler."""
+    if find_tool("openssl") is None:
+        image = directory / "decoded.img"
+        manifest = directory / f"{NAME}.manifest.xml"
+        run((*OURS, "unbundle", str(manifest), "-k", str(keys.private), "-o", str(image)))
+        return sha256_of(image)
     return _decode(directory, *_unwrap(directory, keys))
 
 

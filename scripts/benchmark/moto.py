@@ -18,6 +18,11 @@ from benchmark.process import BenchError
 
 _ADDRESS = "127.0.0.1"
 _START_SECONDS = 60
+_AUTHORIZATION = (
+    "AWS4-HMAC-SHA256 Credential=testing/20060102/us-east-1/s3/aws4_request, "
+    "SignedHeaders=host, Signature=0"
+)
+"""moto verifies nothing, but refuses a private object to a request without any signature."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +55,7 @@ class Moto:
 
     def _request(self, method: str, path: str) -> bytes:
         request = urllib.request.Request(  # noqa: S310  the URL is ours
-            f"{self.url}/{path}", method=method
+            f"{self.url}/{path}", method=method, headers={"Authorization": _AUTHORIZATION}
         )
         try:
             with urllib.request.urlopen(request) as response:  # noqa: S310  the URL is ours
@@ -71,7 +76,7 @@ def moto_server() -> Iterator[Moto]:
         raise BenchError("moto: not installed; pip install 'ami-bundler[demo]'")
     port = _free_port()
     server = subprocess.Popen(  # noqa: S603  a list, no shell; arguments are the benchmark's own
-        (sys.executable, "-m", "moto.server", "-H", _ADDRESS, "-p", str(port)),
+        (sys.executable, "-P", "-m", "moto.server", "-H", _ADDRESS, "-p", str(port)),
         env={**environ, "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -106,4 +106,4 @@ def _failure(argv: Sequence[str], status: int, stderr: bytes) -> str:
     lines = stderr.decode(errors="replace").strip().splitlines()
     command = " ".join(argv)
     command = command if len(command) <= 200 else f"{command[:200]}..."
-    return f"exit code {status}: {command!r}: {lines[-1] if lines else 'no message'}"
+    return f"exit code {status}: {lines[-1] if lines else 'no message'}: {command!r}"
