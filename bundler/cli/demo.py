@@ -133,7 +133,7 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     manifest = outcome.manifest
     facts = {
         "image": f"{outcome.image}: {_mb(manifest.size)}, {_mb(outcome.data_size)} of it data",
-        "bundle": f"{_mb(manifest.bundled_size)} in {len(manifest.parts)} parts, "
+        "bundle": f"{_mb(manifest.bundled_size)}, parts: {len(manifest.parts)}, "
         f"{outcome.ratio:.2f} times smaller than the data, level {outcome.level}",
         **{
             stage.name: f"{stage.seconds:.2f} s, {stage.speed / MB:.0f} MB/s"

@@ -36,6 +36,7 @@ _VERSIONS = {version.value: version for version in ManifestVersion} | {
     "2007-08-29": ManifestVersion.V2007_08_29
 }
 
+_BUNDLER_FIELDS = ("name", "version", "release")
 _MACHINE_FIELDS = (
     "architecture",
     "block_device_mapping",
@@ -100,15 +101,8 @@ def _read_signature(top: Fields) -> bytes:
 
 
 def _read_manifest(top: Fields, version: ManifestVersion) -> Manifest:
-    bundler = read_fields(
-        top.element("bundler"), "manifest/bundler", ("name", "version", "release")
-    )
-    if version is ManifestVersion.V3:
-        architecture = Element("architecture", text=Architecture.I386)
-        configuration = Element("machine_configuration", children=(architecture,))
-    else:
-        configuration = top.element("machine_configuration")
-    machine = read_fields(configuration, "manifest/machine_configuration", _MACHINE_FIELDS)
+    bundler = read_fields(top.element("bundler"), "manifest/bundler", _BUNDLER_FIELDS)
+    machine = _read_machine_configuration(top, version)
     image = read_fields(top.element("image"), "manifest/image", _IMAGE_FIELDS)
     mappings, unknown_mappings = _read_mappings(machine)
     codes, unknown_codes = _read_words(machine, "product_codes", "product_code")
@@ -116,11 +110,7 @@ def _read_manifest(top: Fields, version: ManifestVersion) -> Manifest:
     parts, unknown_parts = _read_parts(image)
     return Manifest(
         version=version,
-        bundler=Bundler(
-            name=bundler.text("name"),
-            version=bundler.text("version"),
-            release=bundler.text("release"),
-        ),
+        bundler=Bundler(**{name: bundler.text(name) for name in _BUNDLER_FIELDS}),
         architecture=machine.word("architecture"),
         block_device_mappings=mappings,
         kernel_id=machine.optional_word("kernel_id"),
@@ -151,6 +141,16 @@ def _read_manifest(top: Fields, version: ManifestVersion) -> Manifest:
             *unknown_parts,
         ),
     )
+
+
+def _read_machine_configuration(top: Fields, version: ManifestVersion) -> Fields:
+    """The element, or what stands for it in manifests that are older than it."""
+    if version is ManifestVersion.V3:
+        architecture = Element("architecture", text=Architecture.I386)
+        configuration = Element("machine_configuration", children=(architecture,))
+    else:
+        configuration = top.element("machine_configuration")
+    return read_fields(configuration, "manifest/machine_configuration", _MACHINE_FIELDS)
 
 
 def _read_type(image: Fields) -> ImageType:
