@@ -76,8 +76,11 @@ class ImageSource:
             runs = self._stored_runs()
             return merge_extents(self._dig(runs) if dig_holes else runs, self.size)
 
-    def read(self, extents: tuple[Extent, ...]) -> Iterator[bytes]:
-        """The extents' bytes, one after another, in chunks.
+    def read(self, extents: tuple[Extent, ...], *, lead: int = 0) -> Iterator[bytes]:
+        """The extents' bytes, one after another, in chunks of at most CHUNK_SIZE bytes.
+
+        Where an extent is long enough, chunks end at multiples of CHUNK_SIZE in a stream that
+        has `lead` bytes in front: whoever cuts that stream there again need not copy them.
 
         Raises:
             InputError: the image changed or shrank while it was read.
@@ -85,7 +88,8 @@ class ImageSource:
         """
         try:
             for extent in extents:
-                yield from self._read_run(extent)
+                yield from self._read_run(extent, lead)
+                lead += extent.size
             state = os.fstat(self.descriptor)
         except OSError as error:
             raise host_error("read image", self.path, error) from error
@@ -105,10 +109,11 @@ class ImageSource:
         with os_errors("read image", self.path):
             return os.pread(self.descriptor, min(size, self.size - offset), offset)
 
-    def _read_run(self, run: Extent) -> Iterator[bytes]:
+    def _read_run(self, run: Extent, lead: int = 0) -> Iterator[bytes]:
         offset = run.offset
         while offset < run.end:
-            chunk = os.pread(self.descriptor, min(CHUNK_SIZE, run.end - offset), offset)
+            room = CHUNK_SIZE - (lead + offset - run.offset) % CHUNK_SIZE
+            chunk = os.pread(self.descriptor, min(room, run.end - offset), offset)
             if not chunk:
                 raise InputError(
                     f"read image {self.path}: expected {self.size} bytes, got {offset}"

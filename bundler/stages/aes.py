@@ -7,13 +7,13 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
 from bundler.errors import VerificationError
-from bundler.model.bundle import BundleKey
+from bundler.model.bundle import BundleKey, Chunk
 
 BLOCK_SIZE = 16
 """Bytes of an AES block."""
 
 
-def encrypt(chunks: Iterable[bytes], secret: BundleKey) -> Generator[bytes, None, None]:
+def encrypt(chunks: Iterable[Chunk], secret: BundleKey) -> Generator[bytes, None, None]:
     """Encrypt a stream; its length grows to the next multiple of BLOCK_SIZE above it."""
     encryptor = Cipher(AES128(secret.key), CBC(secret.iv)).encryptor()
     size = 0

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from isal import isal_zlib
 from zlib_ng import zlib_ng
 
-from bundler.model.bundle import CompressionLevel
+from bundler.model.bundle import Chunk, CompressionLevel
 from bundler.stages.libdeflate import load_joiner
 
 RAW_DEFLATE = -15
@@ -19,7 +19,8 @@ RAW_DEFLATE = -15
 FINAL_BLOCK = b"\x03\x00"
 """An empty final deflate block: ends a stream made of joined blocks."""
 
-Deflater = Callable[[bytes], bytes | bytearray]
+Deflater = Callable[[bytes], tuple[Chunk, ...]]
+"""Gives the pieces of a deflated block."""
 
 _LIBDEFLATE_LEVELS = {CompressionLevel.BALANCED: 5, CompressionLevel.SMALL: 12}
 _FALLBACK_LEVELS = {CompressionLevel.BALANCED: 6, CompressionLevel.SMALL: 9}
@@ -31,7 +32,7 @@ def deflater(level: CompressionLevel) -> Deflater:
         return _deflate_isal
     joiner = load_joiner(_LIBDEFLATE_LEVELS[level])
     if joiner is not None:
-        return joiner.deflate
+        return lambda block: (joiner.deflate(block),)
     fallback = _FALLBACK_LEVELS[level]
     return lambda block: _deflate_zlib_ng(block, fallback)
 
@@ -45,11 +46,11 @@ def describe_deflater(level: CompressionLevel) -> str:
     return f"zlib-ng level {_FALLBACK_LEVELS[level]} (no zlib library to join libdeflate's blocks)"
 
 
-def _deflate_isal(block: bytes) -> bytes:
+def _deflate_isal(block: bytes) -> tuple[Chunk, ...]:
     stream = isal_zlib.compressobj(1, isal_zlib.DEFLATED, RAW_DEFLATE)
-    return stream.compress(block) + stream.flush(isal_zlib.Z_SYNC_FLUSH)
+    return stream.compress(block), stream.flush(isal_zlib.Z_SYNC_FLUSH)
 
 
-def _deflate_zlib_ng(block: bytes, level: int) -> bytes:
+def _deflate_zlib_ng(block: bytes, level: int) -> tuple[Chunk, ...]:
     stream = zlib_ng.compressobj(level, zlib_ng.DEFLATED, RAW_DEFLATE)
-    return stream.compress(block) + stream.flush(zlib_ng.Z_SYNC_FLUSH)
+    return stream.compress(block), stream.flush(zlib_ng.Z_SYNC_FLUSH)

@@ -20,6 +20,10 @@ from bundler.stages.split import split
 BLOCK_SIZE = 1024 * 1024
 """Bytes of input deflated as one block; part of the output's definition."""
 
+BLOCKS_AHEAD = 8
+"""Blocks that wait beside those that are being deflated or inflated: the workers go on while
+the consumer is busy with a whole part."""
+
 HEADER = b"\x1f\x8b\x08\x00" + bytes(4) + b"\x00\xff"
 """Deflate, no name, no time, unknown system: the same input gives the same bytes."""
 
@@ -30,15 +34,16 @@ _SIZE_MODULUS = 2**32
 _FLAG_CRC, _FLAG_EXTRA, _FLAG_NAME, _FLAG_COMMENT, _FLAG_RESERVED = 2, 4, 8, 16, 0xE0
 _MAX_HEADER_SIZE = 128 * 1024
 
-Deflated = tuple[bytes | bytearray, int, int]
-"""A deflated block, the CRC-32 of its input and the input's size."""
+Deflated = tuple[tuple[Chunk, ...], int, int]
+"""A deflated block in pieces, the CRC-32 of its input and the input's size."""
 
 
-def compress(chunks: Iterable[bytes], level: CompressionLevel, *, workers: int) -> Iterator[bytes]:
+def compress(chunks: Iterable[bytes], level: CompressionLevel, *, workers: int) -> Iterator[Chunk]:
     """Make one gzip member.
 
     The output depends on the input's bytes and the level alone, not on chunks or workers.
-    Holds at most `workers` + 2 blocks of BLOCK_SIZE bytes, before and after deflating.
+    Holds at most `workers` + BLOCKS_AHEAD blocks of BLOCK_SIZE bytes, before and after
+    deflating.
     """
     deflate = deflater(level)
     crc = size = 0
@@ -46,7 +51,7 @@ def compress(chunks: Iterable[bytes], level: CompressionLevel, *, workers: int) 
     for block, block_crc, block_size in _deflated(blocks(chunks), deflate, workers):
         crc = isal_zlib.crc32_combine(crc, block_crc, block_size)
         size += block_size
-        yield bytes(block)
+        yield from block
     yield FINAL_BLOCK + TRAILER.pack(crc, size % _SIZE_MODULUS)
 
 
@@ -73,7 +78,7 @@ def _deflated(source: Iterator[bytes], deflate: Deflater, workers: int) -> Itera
                 pending.append(zero_result)
             else:
                 pending.append(pool.submit(work, block))
-            if len(pending) >= workers + 2:
+            if len(pending) >= workers + BLOCKS_AHEAD:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

@@ -91,7 +91,10 @@ class _Splitter:
     def remainder(self) -> Iterator[bytes]:
         """All that has not been given out."""
         yield bytes(self._held)
-        yield from self._source
+        # Not `yield from`: whoever leaves this generator early would close the source, and
+        # the trailer may still be in there.
+        for chunk in self._source:  # noqa: UP028
+            yield chunk
 
 
 def _inflate_block(segment: bytes) -> bytearray | None:

@@ -11,6 +11,9 @@ def split(chunks: Iterable[bytes], part_size: int) -> Iterator[bytes]:
     pieces: list[bytes | memoryview] = []
     held = 0
     for chunk in chunks:
+        if not held and len(chunk) == part_size:
+            yield chunk
+            continue
         view = memoryview(chunk)
         while held + len(view) >= part_size:
             room = part_size - held

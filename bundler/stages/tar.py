@@ -57,16 +57,19 @@ def pack(name: str, size: int, extents: Iterable[Extent], data: Iterable[bytes])
     if seen != stored_size:
         raise InputError(f"image {name}: expected {stored_size} bytes of data, got {seen}")
     # The end: the data's last block is filled up, then two empty blocks, then the record.
-    head_size = BLOCK_SIZE + BLOCK_SIZE * extension_count(runs, size)
-    padded = -(-stored_size // BLOCK_SIZE) * BLOCK_SIZE + head_size + 2 * BLOCK_SIZE
-    yield bytes(-(-padded // RECORD_SIZE) * RECORD_SIZE - head_size - stored_size)
+    yield bytes(packed_size(size, runs) - header_size(size, runs) - stored_size)
+
+
+def header_size(size: int, extents: tuple[Extent, ...]) -> int:
+    """Bytes of that stream in front of the image's data."""
+    return BLOCK_SIZE * (1 + extension_count(extents, size))
 
 
 def packed_size(size: int, extents: tuple[Extent, ...]) -> int:
     """Bytes of the stream that pack() makes."""
     stored = -(-sum(run.size for run in extents) // BLOCK_SIZE) * BLOCK_SIZE
-    blocks = stored + BLOCK_SIZE * (1 + extension_count(extents, size) + 2)
-    return -(-blocks // RECORD_SIZE) * RECORD_SIZE
+    least = header_size(size, extents) + stored + 2 * BLOCK_SIZE
+    return -(-least // RECORD_SIZE) * RECORD_SIZE
 
 
 def unpack(chunks: Iterable[Chunk], *, size: int) -> Iterator[tuple[int, Chunk]]:

@@ -1,5 +1,6 @@
 """Image file to bundle: parts and a signed manifest, in one pass."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -29,11 +30,14 @@ from bundler.model.digest import Digest
 from bundler.model.image import Architecture, ImageType
 from bundler.model.manifest import Bundler, Manifest
 from bundler.model.mapping import BlockDeviceMapping
+from bundler.stages.deflate import describe_deflater
 from bundler.stages.pipeline import seal
 from bundler.stages.split import split
 from bundler.stages.tap import Tap, sha1_digest
-from bundler.stages.tar import pack, packed_size
+from bundler.stages.tar import header_size, pack, packed_size
 from bundler.workflow.ports import PartSink, Progress
+
+_logger = logging.getLogger(__name__)
 
 BUNDLER = Bundler(name="ami-bundler", version=bundler.__version__, release="0")
 """What our manifests say in element `bundler`."""
@@ -165,11 +169,13 @@ def bundle_image(
         HostError, AwsRefusedError, TransferError: from reading the image or from the sink.
     """
     source = plan.source
+    _logger.info("compressing with %s, %d workers", describe_deflater(spec.level), workers)
     digest = Tap()
     digests: list[Digest] = []
     bundled_size = 0
     with progress.task(f"bundling {spec.name}", plan.data_size) as advance:
-        data = _counted(source.read(plan.extents), advance)
+        lead = header_size(source.size, plan.extents)
+        data = _counted(source.read(plan.extents, lead=lead), advance)
         tar = pack(spec.name, source.size, plan.extents, data)
         bundled = seal(tar, secret, digest, level=spec.level, workers=workers)
         with closing(bundled):
