@@ -11,7 +11,6 @@ import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain
 
 import deflate
 from isal import isal_zlib
@@ -59,11 +58,22 @@ def inflate(
         window += chunk[-_WINDOW_SIZE:]
         del window[:-_WINDOW_SIZE]
         yield chunk
-    yield from _inflate_serial(chain(left, splitter.remainder()), bytes(window), rest)
+    left.append(splitter.take_held())
+    yield from _inflate_serial(_drain(left, source), bytes(window), rest)
+    rest += b"".join(left)
+
+
+def _drain(left: deque[bytes], source: Iterator[bytes]) -> Iterator[bytes]:
+    while left:
+        yield left.popleft()
+    # Not `yield from`: whoever leaves this generator early would close the source, and the
+    # trailer may still be in there.
+    for chunk in source:  # noqa: UP028
+        yield chunk
 
 
 class _Splitter:
-    """Cuts a stream behind each mark; what has no near mark is left in remainder()."""
+    """Cuts a stream behind each mark; what has no near mark is held."""
 
     def __init__(self, first: bytes, source: Iterator[bytes]) -> None:
         self._source = source
@@ -88,13 +98,11 @@ class _Splitter:
                 return None
             self._held += more
 
-    def remainder(self) -> Iterator[bytes]:
-        """All that has not been given out."""
-        yield bytes(self._held)
-        # Not `yield from`: whoever leaves this generator early would close the source, and
-        # the trailer may still be in there.
-        for chunk in self._source:  # noqa: UP028
-            yield chunk
+    def take_held(self) -> bytes:
+        """What was read and not given out."""
+        held = bytes(self._held)
+        self._held.clear()
+        return held
 
 
 def _inflate_block(segment: bytes) -> bytearray | None:

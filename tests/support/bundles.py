@@ -1,8 +1,9 @@
 """Bundles made and opened without our code: other programs, and a manifest of plain text."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha1
 from pathlib import Path
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from bundler.errors import HostError
 from bundler.model.digest import Digest
 from bundler.model.file_name import part_names
 from tests.support.tools import Outcome, run_cli, use_tool
@@ -188,11 +190,58 @@ def store_bundle(
     return manifest
 
 
-def field(document: bytes, name: str) -> str:
-    """The text of the only element of that name."""
-    (text,) = re.findall(rf"<{name}(?: [^>]*)?>([^<]*)</{name}>".encode(), document)
+@dataclass(slots=True, kw_only=True)
+class MemorySink:
+    """A PartSink that keeps everything; `fails_at` is the part that cannot be stored."""
+
+    name: str = "image"
+    parts: list[bytes] = field(default_factory=list)
+    document: bytes = b""
+    fails_at: int = -1
+
+    def put_part(self, index: int, data: bytes, digest: Digest) -> None:
+        assert index == len(self.parts)
+        assert digest == sha1_digest(data)
+        if index == self.fails_at:
+            raise HostError("no room")
+        self.parts.append(bytes(data))
+
+    def part_names(self, count: int) -> tuple[str, ...]:
+        assert count == len(self.parts)
+        return part_names(self.name, count)
+
+    def put_manifest(self, document: bytes) -> None:
+        self.document = document
+
+
+@dataclass(slots=True, kw_only=True)
+class CountingProgress:
+    """A Progress that remembers what it was told."""
+
+    totals: list[int] = field(default_factory=list)
+    done: int = 0
+
+    @contextmanager
+    def task(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
+        assert label
+        self.totals.append(total)
+
+        def advance(size: int) -> None:
+            self.done += size
+
+        yield advance
+
+
+def find_one(document: bytes, pattern: str) -> str:
+    """What the group in a pattern that occurs once matches."""
+    (text,) = re.findall(pattern.encode(), document)
     assert isinstance(text, bytes)
     return text.decode()
+
+
+def element_text(document: bytes, name: str) -> str:
+    """The text of the only element of that name."""
+    return find_one(document, rf"<{name}(?: [^>]*)?>([^<]*)</{name}>")
 
 
 def part_paths(manifest: Path) -> list[Path]:
@@ -207,7 +256,7 @@ def unwrap_with_openssl(manifest: Path, owner: str, private_key: Path) -> tuple[
     key, iv = (
         use_tool(
             *("openssl", "pkeyutl", "-decrypt", "-inkey", private_key),
-            data=bytes.fromhex(field(document, f"{owner}_encrypted_{what}")),
+            data=bytes.fromhex(element_text(document, f"{owner}_encrypted_{what}")),
         ).decode()
         for what in ("key", "iv")
     )

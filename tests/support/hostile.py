@@ -174,9 +174,9 @@ HOSTILE_ARCHIVES: tuple[HostileArchive, ...] = (
         header(b"S", 512, sparse_map=octal(0) + base256(2**60), real_size=SIZE) + data(512) + END,
     ),
     _hostile(
-        "offset of 2^95",
+        "offset of 2^80",
         _ABSURD,
-        header(b"S", 512, sparse_map=base256(2**94) + octal(512), real_size=SIZE) + END,
+        header(b"S", 512, sparse_map=base256(2**80) + octal(512), real_size=SIZE) + END,
     ),
     _hostile(
         "extent whose end wraps around 2^64",

@@ -1,0 +1,146 @@
+"""A bundle on the disk: it appears whole, or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from bundler.errors import ExistsError, InputError, MissingError
+from bundler.host.bundle_directory import BundleDirectory
+from tests.support.bundles import sha1_digest
+from tests.support.tools import listing
+
+DOCUMENT = b"<manifest/>"
+
+
+def put(sink: BundleDirectory, count: int) -> None:
+    for index in range(count):
+        part = b"part %d" % index
+        sink.put_part(index, part, sha1_digest(part))
+
+
+def make(directory: Path, count: int, *, name: str = "image", force: bool = False) -> None:
+    with BundleDirectory.create(directory, name, force=force) as sink:
+        put(sink, count)
+        sink.put_manifest(DOCUMENT)
+
+
+@pytest.mark.parametrize("count", [1, 9, 10, 11, 100])
+def test_a_bundle_appears_with_its_manifest(tmp_path: Path, count: int) -> None:
+    with BundleDirectory.create(tmp_path, "image", force=False) as sink:
+        put(sink, count)
+        assert [path.name for path in tmp_path.iterdir()] == [".image.partial"]
+        sink.put_manifest(DOCUMENT)
+    digits = len(str(count))
+    names = [f"image.part.{index:0{digits}d}" for index in range(count)]
+    assert list(listing(tmp_path)) == ["image.manifest.xml", *names]
+    assert (tmp_path / "image.manifest.xml").read_bytes() == DOCUMENT
+    assert [(tmp_path / name).read_bytes() for name in names] == [
+        b"part %d" % index for index in range(count)
+    ]
+
+
+@pytest.mark.parametrize("error", [InputError("bad"), KeyboardInterrupt()])
+@pytest.mark.parametrize("count", [0, 1, 30])
+def test_a_bundle_that_fails_leaves_nothing(
+    tmp_path: Path, error: BaseException, count: int
+) -> None:
+    with (
+        pytest.raises(type(error)),
+        BundleDirectory.create(tmp_path, "image", force=False) as sink,
+    ):
+        put(sink, count)
+        raise error
+    assert listing(tmp_path) == {}
+
+
+@pytest.mark.parametrize("lost", ["0", "3", "image.manifest.xml"])
+def test_a_bundle_that_fails_while_it_gets_its_names_leaves_nothing(
+    tmp_path: Path, lost: str
+) -> None:
+    other = tmp_path / "other.part.0"
+    other.touch()
+    with (
+        pytest.raises(MissingError, match="write bundle to"),
+        BundleDirectory.create(tmp_path, "image", force=False) as sink,
+    ):
+        put(sink, 5)
+        work = tmp_path / ".image.partial"
+        if lost == "image.manifest.xml":
+            (work / "4").unlink()
+        else:
+            (work / lost).unlink()
+        sink.put_manifest(DOCUMENT)
+    assert list(listing(tmp_path)) == ["other.part.0"]
+
+
+@pytest.mark.parametrize("old", [1, 5, 200])
+def test_force_replaces_all_old_parts(tmp_path: Path, old: int) -> None:
+    make(tmp_path, old)
+    make(tmp_path, 3, name="image2")
+    with pytest.raises(ExistsError, match="exists; --force replaces the bundle"):
+        make(tmp_path, 2)
+    assert len(listing(tmp_path)) == old + 1 + 4
+    make(tmp_path, 2, force=True)
+    assert list(listing(tmp_path)) == [
+        "image.manifest.xml",
+        "image.part.0",
+        "image.part.1",
+        "image2.manifest.xml",
+        "image2.part.0",
+        "image2.part.1",
+        "image2.part.2",
+    ]
+
+
+def test_the_old_bundle_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    make(tmp_path, 2)
+    before = listing(tmp_path)
+    with (
+        pytest.raises(InputError, match="bad"),
+        BundleDirectory.create(tmp_path, "image", force=True) as sink,
+    ):
+        put(sink, 7)
+        raise InputError("bad")
+    assert listing(tmp_path) == before
+
+
+def test_what_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
+    work = tmp_path / ".image.partial"
+    work.mkdir()
+    for name in ("1", "7", "image.manifest.xml"):
+        (work / name).write_bytes(b"left")
+    (tmp_path / "image.part.0").write_bytes(b"left")
+    make(tmp_path, 1)
+    assert list(listing(tmp_path)) == ["image.manifest.xml", "image.part.0"]
+    assert (tmp_path / "image.part.0").read_bytes() == b"part 0"
+
+
+def test_two_at_once(tmp_path: Path) -> None:
+    with BundleDirectory.create(tmp_path, "image", force=False) as sink:
+        put(sink, 1)
+        for force in (False, True):
+            with pytest.raises(ExistsError, match="another process is making image in"):
+                make(tmp_path, 1, force=force)
+        make(tmp_path, 1, name="other")
+        sink.put_manifest(DOCUMENT)
+    assert len(listing(tmp_path)) == 4
+
+
+def test_the_work_directory_is_private_and_not_followed(tmp_path: Path) -> None:
+    with BundleDirectory.create(tmp_path, "image", force=False):
+        assert (tmp_path / ".image.partial").stat().st_mode & 0o777 == 0o700
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "file").touch()
+    (tmp_path / ".image.partial").symlink_to(victim)
+    with pytest.raises(InputError, match="is in the way"):
+        make(tmp_path, 1)
+    assert list(listing(victim)) == ["file"]
+
+
+def test_a_directory_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="expected a directory"):
+        make(tmp_path / "file", 1)
+    with pytest.raises(MissingError, match="No such file"):
+        make(tmp_path / "nothing", 1)
