@@ -11,9 +11,9 @@ from bundler.cli.options import add_cloud_options, choice
 from bundler.errors import UsageError
 from bundler.model.image import Architecture, ImageLocation, VirtualizationType
 from bundler.model.registration import Registration
+from bundler.workflow.manifest_file import fetch_manifest
 from bundler.workflow.ports import ImageRegistry
 from bundler.workflow.register import register_image
-from bundler.workflow.upload import read_stored_manifest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     cloud = open_cloud(arguments)
     # Reading the manifest tells its architecture, and that it is there at all.
     prefix = ImageLocation(bucket=location.bucket, key=directory)
-    signed = read_stored_manifest(S3BundleStore(cloud.s3(), prefix), file_name)
+    signed, _ = fetch_manifest(S3BundleStore(cloud.s3(), prefix), file_name)
     registration = Registration(
         location=location,
         name=arguments.name,

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from bundler.codec.manifest import parse_manifest
-from bundler.errors import ManifestError, VerificationError
+from bundler.errors import VerificationError
 from bundler.host.files import (
     atomic_file,
     check_absent,
@@ -18,7 +17,7 @@ from bundler.model.bundle import Part
 from bundler.model.file_name import manifest_name
 from bundler.model.manifest import SignedManifest
 from bundler.stages.tap import Tap
-from bundler.workflow.manifest_file import MAX_MANIFEST_SIZE
+from bundler.workflow.manifest_file import fetch_manifest
 from bundler.workflow.part_files import check_bundled_size
 from bundler.workflow.ports import BundleStore, Progress
 
@@ -57,27 +56,6 @@ def download_bundle(
         write_file(path, document)
         written.pop_all()
     return signed
-
-
-def fetch_manifest(store: BundleStore, file_name: str) -> tuple[SignedManifest, bytes]:
-    """Read a manifest in S3: what it says, nothing of it verified yet, and its bytes.
-
-    Raises:
-        AwsRefusedError, TransferError: it cannot be read.
-        ManifestError: it is malformed, or names a part as itself is named.
-    """
-    document = bytearray()
-    for chunk in store.get(file_name):
-        document += chunk
-        if len(document) > MAX_MANIFEST_SIZE:
-            raise ManifestError(
-                f"get {store.location.join(file_name).url}: expected at most "
-                f"{MAX_MANIFEST_SIZE} bytes, got more"
-            )
-    signed = parse_manifest(bytes(document))
-    if any(part.filename == file_name for part in signed.manifest.parts):
-        raise ManifestError(f"manifest {file_name}: a part has the manifest's own name")
-    return signed, bytes(document)
 
 
 def _fetch_part(

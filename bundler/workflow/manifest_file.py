@@ -11,6 +11,7 @@ from bundler.errors import ManifestError, VerificationError
 from bundler.host.files import read_bounded
 from bundler.model.bundle import BundleKey
 from bundler.model.manifest import Manifest, SignedManifest, VerifiedManifest
+from bundler.workflow.ports import BundleStore
 
 MAX_MANIFEST_SIZE = 32 * 1024 * 1024
 """Most bytes of a manifest: a hundred thousand parts; our choice."""
@@ -29,16 +30,36 @@ def read_manifest(path: Path) -> SignedManifest:
 def load_manifest(path: Path) -> tuple[SignedManifest, bytes]:
     """Read a manifest file: what it says, and its bytes; see read_manifest()."""
     document = read_bounded(path, MAX_MANIFEST_SIZE, "read manifest")
-    return parse_named_manifest(document, str(path)), document
+    return _parse(document, path.name, str(path)), document
 
 
-def parse_named_manifest(document: bytes, subject: str) -> SignedManifest:
-    """parse_manifest(), with `subject` (a path or URL) in the message of an error."""
+def fetch_manifest(store: BundleStore, file_name: str) -> tuple[SignedManifest, bytes]:
+    """Read a manifest in S3: what it says, nothing of it verified yet, and its bytes.
+
+    Raises:
+        AwsRefusedError, TransferError: it cannot be read.
+        ManifestError: it is malformed.
+    """
+    url = store.location.join(file_name).url
+    document = bytearray()
+    for chunk in store.get(file_name):
+        document += chunk
+        if len(document) > MAX_MANIFEST_SIZE:
+            raise ManifestError(
+                f"read manifest {url}: expected at most {MAX_MANIFEST_SIZE} bytes, got more"
+            )
+    return _parse(bytes(document), file_name, url), bytes(document)
+
+
+def _parse(document: bytes, file_name: str, subject: str) -> SignedManifest:
     try:
-        return parse_manifest(document)
+        signed = parse_manifest(document)
     except ManifestError as error:
         problem = str(error).removeprefix("manifest: ")
         raise ManifestError(f"read manifest {subject}: {problem}") from error
+    if any(part.filename == file_name for part in signed.manifest.parts):
+        raise ManifestError(f"read manifest {subject}: a part has the manifest's own name")
+    return signed
 
 
 def is_signed_by(signed: SignedManifest, public_key: RSAPublicKey) -> bool:
@@ -118,11 +139,11 @@ def manifest_facts(signed: SignedManifest) -> dict[str, object]:
 __all__ = [
     "MAX_MANIFEST_SIZE",
     "VerifiedManifest",
+    "fetch_manifest",
     "is_signed_by",
     "load_manifest",
     "manifest_facts",
     "open_secret",
-    "parse_named_manifest",
     "read_manifest",
     "verify_manifest",
 ]

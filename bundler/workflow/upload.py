@@ -3,13 +3,11 @@
 import io
 from pathlib import Path
 
-from bundler.errors import ManifestError
 from bundler.model.digest import Digest
 from bundler.model.file_name import manifest_name, part_name, part_names
 from bundler.model.image import ImageLocation
 from bundler.model.manifest import SignedManifest
 from bundler.stages.tap import sha1_digest
-from bundler.workflow.manifest_file import MAX_MANIFEST_SIZE, parse_named_manifest
 from bundler.workflow.part_files import check_bundled_size, open_part
 from bundler.workflow.ports import BundleStore
 
@@ -78,21 +76,3 @@ def upload_bundle(
         store.cancel()
         raise
     return store.location.join(manifest_name(name))
-
-
-def read_stored_manifest(store: BundleStore, name: str) -> SignedManifest:
-    """Read a manifest in S3; nothing in it is verified yet.
-
-    Raises:
-        AwsRefusedError, TransferError: it cannot be read.
-        ManifestError: it is malformed.
-    """
-    url = store.location.join(name).url
-    document = bytearray()
-    for chunk in store.get(name):
-        document += chunk
-        if len(document) > MAX_MANIFEST_SIZE:
-            raise ManifestError(
-                f"read manifest {url}: expected at most {MAX_MANIFEST_SIZE} bytes, got more"
-            )
-    return parse_named_manifest(bytes(document), url)

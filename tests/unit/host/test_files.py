@@ -78,6 +78,19 @@ def test_a_file_appears_whole(tmp_path: Path, mode: int) -> None:
     assert list(listing(tmp_path)) == ["file"]
 
 
+def fail(path: Path, error: BaseException) -> None:
+    with atomic_file(path, force=True) as file:
+        write_all(file, b"new")
+        raise error
+
+
+def overtake(path: Path) -> None:
+    """Write a file that somebody else writes meanwhile."""
+    with atomic_file(path) as file:
+        write_all(file, b"ours")
+        path.write_bytes(b"theirs")
+
+
 @pytest.mark.parametrize("error", [InputError("bad"), KeyboardInterrupt(), SystemExit(1)])
 @pytest.mark.parametrize("old", [None, b"old"])
 def test_a_file_that_fails_never_appears(
@@ -87,9 +100,8 @@ def test_a_file_that_fails_never_appears(
     if old is not None:
         path.write_bytes(old)
     before = listing(tmp_path)
-    with pytest.raises(type(error)), atomic_file(path, force=True) as file:
-        write_all(file, b"new")
-        raise error
+    with pytest.raises(type(error)):
+        fail(path, error)
     assert listing(tmp_path) == before
 
 
@@ -106,9 +118,8 @@ def test_a_file_is_replaced_by_force_only(tmp_path: Path) -> None:
 
 def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    with pytest.raises(ExistsError, match="the file exists"), atomic_file(path) as file:
-        write_all(file, b"ours")
-        path.write_bytes(b"theirs")
+    with pytest.raises(ExistsError, match="the file exists"):
+        overtake(path)
     assert path.read_bytes() == b"theirs"
     assert list(listing(tmp_path)) == ["file"]
 

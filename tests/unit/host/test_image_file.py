@@ -73,8 +73,9 @@ def test_zeros_are_data_until_they_are_dug(tmp_path: Path) -> None:
     assert read_image(image, dig_holes=True) == (layout.extents, data)
 
 
-def test_an_image_of_zeros_is_one_hole_when_dug(tmp_path: Path) -> None:
-    image = write_image(tmp_path / "image", dense(MIB + 5), bytes(MIB + 5))
+@pytest.mark.parametrize("size", [HOLE, MIB, 3 * MIB + HOLE])
+def test_an_image_of_zeros_is_one_hole_when_dug(tmp_path: Path, size: int) -> None:
+    image = write_image(tmp_path / "image", dense(size), bytes(size))
     assert read_image(image, dig_holes=True) == ((), b"")
 
 
@@ -186,7 +187,8 @@ def test_nonzero_runs_leave_out_nothing_but_zeros(seed: int, size: int) -> None:
 
 def test_nonzero_runs_of_zeros_and_of_none() -> None:
     assert list(nonzero_runs(bytes(MIB), 0)) == []
-    assert list(nonzero_runs(bytes(100), 7)) == []
+    assert list(nonzero_runs(bytes(2 * HOLE), HOLE)) == []
+    assert list(nonzero_runs(b"", 0)) in ([], [(0, b"")])
     full = b"\1" * MIB
     assert [(start, bytes(piece)) for start, piece in nonzero_runs(full, 5)] == [(5, full)]
 
