@@ -1,13 +1,17 @@
 """What people and programs see: the result on stdout, all talk on stderr."""
 
 import getpass
+import io
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
+
+from bundler.errors import HostError
 
 
 def printable(text: str) -> str:
@@ -29,15 +33,28 @@ class Console:
 
     is_quiet: bool = False
     is_json: bool = False
-    stdout: TextIO = field(default_factory=lambda: sys.stdout)
-    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    # Python has no stream where the caller closed it.
+    stdout: TextIO = field(default_factory=lambda: sys.stdout or io.StringIO())
+    stderr: TextIO = field(default_factory=lambda: sys.stderr or io.StringIO())
 
     def show(self, result: Result) -> None:
-        """Print a result, alone on stdout."""
+        """Print a result, alone on stdout.
+
+        Raises:
+            HostError: it cannot be written: the disk is full.
+            BrokenPipeError: nobody reads it any more.
+        """
         text = json.dumps(result.facts, indent=2) if self.is_json else result.text
-        if text:
-            self.stdout.write(text + "\n")
-        self.stdout.flush()
+        try:
+            if text:
+                self.stdout.write(text + "\n")
+            self.stdout.flush()
+        except OSError as error:
+            # What is buffered would fail once more when Python ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stdout.fileno())
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise HostError(f"print the result: {error.strerror}") from error
 
     def note(self, message: str) -> None:
         """Tell a person something that --quiet turns off."""

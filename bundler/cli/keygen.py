@@ -25,10 +25,18 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     write_key_pair(
         arguments.key,
         arguments.cert,
-        common_name=arguments.common_name or getpass.getuser(),
+        common_name=arguments.common_name or _login(),
         now=datetime.now(UTC),
         passphrase=read_passphrase(path) if path else None,
         force=arguments.force,
     )
     console.note(f"{arguments.key}: private key, keep it secret; {arguments.cert}: certificate")
     return Result(text="", facts={"key": str(arguments.key), "certificate": str(arguments.cert)})
+
+
+def _login() -> str:
+    """The user's name; containers may run as a user that has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the latter since Python 3.13
+        return "ami-bundler"

@@ -103,13 +103,11 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         console.fail("interrupted")
         # Threads that wait for the network would keep the interpreter from ending.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        console.stdout.flush()
+        console.stderr.flush()
         os._exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has gone; nothing more can be said there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(1)  # whoever read our output has gone
     sys.exit(0)
 
 
