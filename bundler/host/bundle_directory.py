@@ -7,32 +7,30 @@ without a manifest and beside them the hidden directory that tells whose they ar
 import fcntl
 import os
 import shutil
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from bundler.errors import ExistsError, InputError
-from bundler.host.files import check_directory, os_errors, sync_directory, write_all
+from bundler.host.file_writer import FileWriter
+from bundler.host.files import check_directory, os_errors, sync_directory
 from bundler.model.digest import Digest
 from bundler.model.file_name import manifest_name, parse_part_name, part_names
-
-_MAX_UNSYNCED = 8
 
 
 class BundleDirectory:
     """Takes the parts and the manifest of one new bundle.  Make it with create()."""
 
-    def __init__(self, directory: Path, name: str, work: Path, old: tuple[Path, ...]) -> None:
+    def __init__(
+        self, directory: Path, name: str, work: Path, old: tuple[Path, ...], writer: FileWriter
+    ) -> None:
         self._directory = directory
         self._name = name
         self._work = work
         self._old = old
         self._part_count = 0
-        self._syncing: deque[Future[None]] = deque()
-        self._syncer = ThreadPoolExecutor(1, thread_name_prefix="fsync")
+        self._writer = writer
 
     @classmethod
     @contextmanager
@@ -53,11 +51,8 @@ class BundleDirectory:
             has_manifest = any(path.name == manifest_name(name) for path in old)
             if old and not force and (has_manifest or not was_interrupted):
                 raise ExistsError(f"write bundle: {old[0]} exists; --force replaces the bundle")
-            sink = cls(directory, name, work, old)
-            try:
-                yield sink
-            finally:
-                sink._syncer.shutdown(cancel_futures=True)
+            with FileWriter() as writer:
+                yield cls(directory, name, work, old, writer)
 
     def put_part(self, index: int, data: bytes, digest: Digest) -> None:
         """Write a part; parts come in order.
@@ -82,8 +77,7 @@ class BundleDirectory:
         manifest = manifest_name(self._name)
         self._write(manifest, document)
         with os_errors("write bundle to", self._directory):
-            while self._syncing:
-                self._syncing.popleft().result()
+            self._writer.finish()
             # The old manifest goes first: without it no old part is believed.
             for path in sorted(self._old, key=lambda path: path.name != manifest):
                 path.unlink()
@@ -105,20 +99,7 @@ class BundleDirectory:
 
     def _write(self, name: str, data: bytes) -> None:
         with os_errors("write bundle to", self._directory):
-            with (self._work / name).open("xb", buffering=0) as file:
-                write_all(file, data)
-                descriptor = os.dup(file.fileno())
-            # Synced in the background, a few at a time, so that the disk sets the pace.
-            self._syncing.append(self._syncer.submit(_sync_and_close, descriptor))
-            if len(self._syncing) > _MAX_UNSYNCED:
-                self._syncing.popleft().result()
-
-
-def _sync_and_close(descriptor: int) -> None:
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            self._writer.write(self._work / name, data)
 
 
 @contextmanager
