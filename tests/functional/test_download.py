@@ -124,7 +124,9 @@ def test_a_part_with_the_manifests_name(tmp_path: Path) -> None:
 def test_a_manifest_without_end(tmp_path: Path) -> None:
     store = make_store()
     store.objects[MANIFEST] = bytes(MAX_MANIFEST_SIZE + 1)
-    message = f"read manifest s3://bucket/prefix/{MANIFEST}: expected at most {MAX_MANIFEST_SIZE} bytes"
+    message = (
+        f"read manifest s3://bucket/prefix/{MANIFEST}: expected at most {MAX_MANIFEST_SIZE} bytes"
+    )
     with pytest.raises(ManifestError, match=message):
         download_bundle(store, "disk", tmp_path, progress=Steps())
 

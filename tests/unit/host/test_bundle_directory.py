@@ -6,6 +6,7 @@ import pytest
 
 from bundler.errors import ExistsError, InputError, MissingError
 from bundler.host.bundle_directory import BundleDirectory
+from bundler.host.file_writer import MAX_WAITING
 from tests.support.bundles import sha1_digest
 from tests.support.tools import listing
 
@@ -27,7 +28,7 @@ def fail(directory: Path, count: int, error: BaseException, *, force: bool = Fal
 def lose(directory: Path, count: int, lost: str) -> None:
     """Lose a part that was written before the bundle gets its names."""
     with BundleDirectory.create(directory, "image", force=False) as sink:
-        put(sink, count)
+        put(sink, count + MAX_WAITING)  # all but the last MAX_WAITING are written by now
         (directory / ".image.partial" / lost).unlink()
         sink.put_manifest(DOCUMENT)
 
