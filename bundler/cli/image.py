@@ -1,8 +1,6 @@
 """ami-bundler image."""
 
 import argparse
-import os
-import secrets
 from pathlib import Path
 
 from bundler.cli.console import Console, Result
@@ -18,9 +16,10 @@ from bundler.cli.options import (
 from bundler.host.bundle_directory import BundleDirectory
 from bundler.host.files import check_room
 from bundler.host.image_file import ImageSource
-from bundler.model.bundle import SECRET_SIZE, BundleKey
+from bundler.host.processors import processor_count
 from bundler.model.file_name import manifest_name
 from bundler.workflow.bundle_image import Bundle, bundle_image, plan_bundle
+from bundler.workflow.keys import new_bundle_key
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,20 +58,16 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
             if not arguments.no_space_check:
                 check_room(directory, plan.worst_size)
             bundle = bundle_image(
-                plan, spec, keys, sink, secret=new_secret(), workers=cpu_count(), progress=console
+                plan,
+                spec,
+                keys,
+                sink,
+                secret=new_bundle_key(),
+                workers=processor_count(),
+                progress=console,
             )
     manifest = directory / manifest_name(spec.name)
     return Result(text=str(manifest), facts={"manifest": str(manifest), **bundle_facts(bundle)})
-
-
-def new_secret() -> BundleKey:
-    """A fresh random key and IV."""
-    return BundleKey(key=secrets.token_bytes(SECRET_SIZE), iv=secrets.token_bytes(SECRET_SIZE))
-
-
-def cpu_count() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def bundle_facts(bundle: Bundle) -> dict[str, object]:

@@ -8,7 +8,7 @@ from bundler.aws.s3 import S3BundleStore
 from bundler.aws.session import Cloud
 from bundler.cli.cloud import open_cloud
 from bundler.cli.console import Console, Result
-from bundler.cli.image import bundle_facts, cpu_count, new_secret
+from bundler.cli.image import bundle_facts
 from bundler.cli.options import (
     add_bundle_options,
     add_cloud_options,
@@ -23,10 +23,12 @@ from bundler.cli.register import add_registration_options, register
 from bundler.cli.upload import add_acl_option
 from bundler.errors import BundlerError
 from bundler.host.image_file import ImageSource
+from bundler.host.processors import processor_count
 from bundler.model.file_name import manifest_name
 from bundler.model.image import ImageLocation, VirtualizationType
 from bundler.model.registration import Registration
 from bundler.workflow.bundle_image import BundleKeys, BundleSpec, plan_bundle
+from bundler.workflow.keys import new_bundle_key
 from bundler.workflow.publish import (
     PublishedBundle,
     check_location_free,
@@ -107,7 +109,7 @@ def _publish(
         spec,
         keys,
         store,
-        secret=new_secret(),
-        workers=cpu_count(),
+        secret=new_bundle_key(),
+        workers=processor_count(),
         progress=console,
     )

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from bundler.cli.console import Console, Result
-from bundler.cli.image import cpu_count
 from bundler.cli.options import add_force_option, add_passphrase_option, passphrase, path_option
 from bundler.host.files import check_absent, check_directory
+from bundler.host.processors import processor_count
 from bundler.workflow.keys import load_certificate, load_private_key
 from bundler.workflow.manifest_file import (
     is_signed_by,
@@ -62,7 +62,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         secret,
         output,
         force=arguments.force,
-        workers=cpu_count(),
+        workers=processor_count(),
         progress=console,
     )
     return Result(

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from bundler.cli.console import Console, Result
-from bundler.cli.image import cpu_count
 from bundler.cli.options import add_passphrase_option, passphrase
 from bundler.errors import UsageError
+from bundler.host.processors import processor_count
 from bundler.workflow.keys import load_certificate, load_private_key
 from bundler.workflow.manifest_file import open_secret, read_manifest, verify_manifest
 from bundler.workflow.part_files import read_parts
@@ -51,10 +51,10 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         ask = passphrase(arguments, console, arguments.key)
         key = load_private_key(arguments.key, ask)
         secret = open_secret(manifest, key, as_ec2=arguments.as_ec2)
-    checks = verify_parts(manifest, directory, workers=cpu_count(), progress=console)
+    checks = verify_parts(manifest, directory, workers=processor_count(), progress=console)
     if secret is not None:
         parts = read_parts(directory, manifest)
-        check_image(manifest, parts, secret, workers=cpu_count(), progress=console)
+        check_image(manifest, parts, secret, workers=processor_count(), progress=console)
     return Result(
         text=f"{arguments.manifest}: ok, {len(checks)} parts",
         facts={

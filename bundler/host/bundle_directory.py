@@ -155,4 +155,8 @@ def _find_bundle(directory: Path, name: str) -> tuple[Path, ...]:
         return file_name == manifest_name(name) or (parsed is not None and parsed[0] == name)
 
     with os_errors("read", directory):
-        return tuple(sorted(path for path in directory.iterdir() if belongs(path.name)))
+        found = tuple(sorted(path for path in directory.iterdir() if belongs(path.name)))
+    for path in found:
+        if path.is_dir():
+            raise InputError(f"write bundle: {path} is in the way: a directory")
+    return found

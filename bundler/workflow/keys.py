@@ -1,5 +1,6 @@
 """Keys and certificates from files, checked before any work begins."""
 
+import secrets
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from bundler.codec.keys import (
     parse_private_key,
 )
 from bundler.host.files import check_absent, read_bounded, write_file
+from bundler.model.bundle import SECRET_SIZE, BundleKey
 from bundler.workflow.bundle_image import BundleKeys
 
 MAX_KEY_FILE_SIZE = 64 * 1024
@@ -70,6 +72,11 @@ def load_bundle_keys(
         private, public, private_subject=f"read key {key}", public_subject=str(certificate)
     )
     return BundleKeys(user=private, ec2=ec2)
+
+
+def new_bundle_key() -> BundleKey:
+    """A fresh random AES key and IV: no two bundles share theirs."""
+    return BundleKey(key=secrets.token_bytes(SECRET_SIZE), iv=secrets.token_bytes(SECRET_SIZE))
 
 
 def write_key_pair(
