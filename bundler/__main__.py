@@ -1,5 +1,5 @@
 """Run the command line as ``python -m bundler``."""
 
-from bundler.cli.main import main
+from bundler.cli.main import run_program
 
-main()
+run_program()

@@ -7,6 +7,9 @@ holds a secret.  An exit code is settled once released: scripts depend on it.
 EXIT_INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell reports a process that SIGINT ended."""
 
+EXIT_UNREAD = 141
+"""Exit code when whoever read our output has gone, as a shell reports SIGPIPE."""
+
 
 class BundlerError(Exception):
     """Base of all errors that are not our bugs.  `exit_code` is the process's exit code."""

@@ -51,6 +51,11 @@ def translated(subject: str) -> Iterator[None]:
         TimeoutError,
     ) as error:
         raise _failure(subject, error) from error
+    except KeyError as error:  # a captive portal, or no AWS at all, that says 200 to anything
+        raise TransferError(
+            f"{subject}: expected an answer of AWS, got one without {error}; check the proxy and "
+            "the endpoint's URL"
+        ) from error
 
 
 def interruption(error: object) -> BundlerError | CancelledError | None:

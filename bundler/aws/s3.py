@@ -131,6 +131,21 @@ class S3BundleStore:
         with translated(f"get {location.url}"):
             yield from self._read(location)
 
+    def list(self, prefix: str) -> Iterator[str]:
+        """Names of the objects that begin with `prefix`, in S3's order.
+
+        Raises:
+            AwsRefusedError: S3 refused.
+            TransferError: S3 cannot be reached.
+        """
+        location = self._location.join(prefix)
+        skipped = len(location.key) - len(prefix)
+        with translated(f"list {location.url}"):
+            pages = self._client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=location.bucket, Prefix=location.key):
+                for item in page.get("Contents", []):
+                    yield item["Key"][skipped:]
+
     def delete(self, name: str) -> None:
         """Remove an object; it is no error when there is none.
 
@@ -184,10 +199,10 @@ class S3BundleStore:
         try:
             with translated(f"read the object ownership of s3://{bucket}"):
                 reply = self._client.get_bucket_ownership_controls(Bucket=bucket)
+                rules = reply["OwnershipControls"]["Rules"]
         except AwsRefusedError:
             # Never set (ACLs are on), or not for us to know: then put() will tell.
             return
-        rules = reply["OwnershipControls"]["Rules"]
         if any(rule["ObjectOwnership"] == "BucketOwnerEnforced" for rule in rules):
             code = "AccessControlListNotSupported"
             raise AwsRefusedError(

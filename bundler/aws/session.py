@@ -62,7 +62,7 @@ class Cloud:
             _check_endpoint(endpoint_url)
         with translated("AWS configuration"):
             session = boto3.session.Session(profile_name=profile or None)
-            region = region or os.environ.get("AWS_REGION", "") or session.region_name or ""
+            region = region or _configured_region(session)
             credentials = session.get_credentials()
         if not region:
             raise UsageError(
@@ -122,6 +122,20 @@ class Cloud:
             # Servers that are not AWS seldom have a host name for each bucket.
             s3={"addressing_style": "path"} if is_elsewhere else None,
         )
+
+
+def configured_region(profile: str) -> str:
+    """The region that environment and configuration name; empty when they name none.
+
+    Raises:
+        UsageError: no such profile.
+    """
+    with translated("AWS configuration"):
+        return _configured_region(boto3.session.Session(profile_name=profile or None))
+
+
+def _configured_region(session: boto3.session.Session) -> str:
+    return os.environ.get("AWS_REGION", "") or session.region_name or ""
 
 
 def _check_endpoint(url: str) -> None:

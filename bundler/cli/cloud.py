@@ -6,10 +6,15 @@ import this module where they need it.
 
 import argparse
 
-from bundler.aws.session import Cloud, partition
+from bundler.aws.session import Cloud, configured_region, partition
 from bundler.aws.sts import account_id
+from bundler.errors import UsageError
 
-__all__ = ["find_account", "open_cloud", "partition"]
+
+def find_partition(arguments: argparse.Namespace) -> str:
+    """The partition of the region that options, environment or configuration name."""
+    region = arguments.region or configured_region(arguments.profile)
+    return partition(region) if region else "aws"
 
 
 def open_cloud(arguments: argparse.Namespace) -> Cloud:
@@ -21,4 +26,7 @@ def open_cloud(arguments: argparse.Namespace) -> Cloud:
 
 def find_account(arguments: argparse.Namespace) -> str:
     """The account of the AWS credentials (STS)."""
-    return account_id(open_cloud(arguments).sts())
+    try:
+        return account_id(open_cloud(arguments).sts())
+    except UsageError as error:
+        raise UsageError(f"{error}; or name the account with --account") from error

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -78,7 +78,7 @@ class Console:
         from tqdm import tqdm  # a fifth of the start-up time, for people only
 
         with tqdm(
-            desc=label,
+            desc=printable(label),
             total=total or None,
             unit="B",
             unit_scale=True,
@@ -92,14 +92,18 @@ class Console:
             yield advance
 
     def _say(self, message: str) -> None:
-        self.stderr.write(printable(message) + "\n")
-        self.stderr.flush()
+        with suppress(OSError):  # where nobody can be told, the exit code must do
+            self.stderr.write(printable(message) + "\n")
+            self.stderr.flush()
 
     def ask_passphrase(self, subject: str) -> bytes | None:
         """Ask for a secret; None when there is nobody to ask."""
         if not sys.stdin.isatty():
             return None
-        return getpass.getpass(f"Passphrase of {subject}: ").encode()
+        try:
+            return getpass.getpass(f"Passphrase of {subject}: ").encode()
+        except EOFError:  # Ctrl-D
+            return None
 
     def set_verbosity(self, count: int) -> None:
         """Show our own logger: -v what is done, -vv every step.  Other packages stay silent."""

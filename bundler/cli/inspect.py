@@ -30,6 +30,8 @@ def _lines(facts: Mapping[str, object]) -> Iterator[str]:
             case list() if name == "parts":
                 yield f"parts: {len(value)}"
                 yield from (f"  {p['index']} {p['filename']} {p['digest']['value']}" for p in value)
+            case list() if name == "block_device_mappings":
+                yield f"{name}: " + " ".join(f"{m['virtual']}={m['device']}" for m in value)
             case list():
                 yield f"{name}: " + " ".join(str(word) for word in value)
             case _:

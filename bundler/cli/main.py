@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from types import FrameType, ModuleType
 from typing import NoReturn
 
 from bundler import __version__
 from bundler.cli.console import Console, Result
-from bundler.errors import EXIT_INTERRUPTED, BundlerError, UsageError
+from bundler.errors import EXIT_INTERRUPTED, EXIT_UNREAD, BundlerError, UsageError
 
 COMMANDS = {
     "image": "bundle an image file or block device: parts and a signed manifest",
@@ -102,13 +103,24 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         console.fail("interrupted")
-        # Threads that wait for the network would keep the interpreter from ending.
-        console.stdout.flush()
-        console.stderr.flush()
-        os._exit(EXIT_INTERRUPTED)
+        sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
-        sys.exit(1)  # whoever read our output has gone
+        sys.exit(EXIT_UNREAD)
     sys.exit(0)
+
+
+def run_program() -> NoReturn:
+    """main(), and then end at once: the console script.
+
+    Threads that wait for the network would keep the interpreter from ending for minutes.
+    """
+    try:
+        main()
+    except SystemExit as end:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(end.code if isinstance(end.code, int) else 0)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:

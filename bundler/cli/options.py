@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import re
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
@@ -108,23 +109,27 @@ def bundle_keys(arguments: argparse.Namespace, console: Console) -> BundleKeys:
         key,
         certificate,
         arguments.ec2_cert,
-        _partition(arguments),
+        _partition(arguments, console),
         passphrase(arguments, console, key),
     )
 
 
-def _partition(arguments: argparse.Namespace) -> str:
+def _partition(arguments: argparse.Namespace, console: Console) -> str:
     """The partition whose EC2 will open the bundle."""
-    region = (
-        arguments.region
-        or os.environ.get("AWS_REGION", "")
-        or os.environ.get("AWS_DEFAULT_REGION", "")
-    )
-    if arguments.ec2_cert or not region:
+    if arguments.ec2_cert:
         return "aws"
-    from bundler.cli.cloud import partition  # slow to import
+    if arguments.endpoint_url:
+        console.warn("no --ec2-cert: only AWS's own EC2 opens the bundle, no private cloud")
+    settings = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_CONFIG_FILE")
+    is_configured = any(os.environ.get(name) for name in settings)
+    if not (arguments.region or arguments.profile or is_configured):
+        with suppress(RuntimeError, OSError):  # no home directory
+            is_configured = (Path.home() / ".aws/config").exists()
+        if not is_configured:
+            return "aws"
+    from bundler.cli.cloud import find_partition  # slow to import
 
-    return partition(region)
+    return find_partition(arguments)
 
 
 def find_account(arguments: argparse.Namespace) -> str:

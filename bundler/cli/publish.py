@@ -29,12 +29,8 @@ from bundler.model.image import ImageLocation, VirtualizationType
 from bundler.model.registration import Registration
 from bundler.workflow.bundle_image import BundleKeys, BundleSpec, plan_bundle
 from bundler.workflow.keys import new_bundle_key
-from bundler.workflow.publish import (
-    PublishedBundle,
-    check_location_free,
-    check_name_free,
-    publish_bundle,
-)
+from bundler.workflow.publish import PublishedBundle, check_name_free, publish_bundle
+from bundler.workflow.upload import find_old_bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,12 +99,13 @@ def _publish(
     plan = plan_bundle(source, dig_holes=arguments.dig_holes, allow_large=arguments.allow_large)
     store = S3BundleStore(cloud.s3(), location, acl=arguments.acl)
     store.prepare()
-    check_location_free(store, spec.name, force=arguments.force)
+    old = find_old_bundle(store, spec.name, force=arguments.force)
     return publish_bundle(
         plan,
         spec,
         keys,
         store,
+        old=old,
         secret=new_bundle_key(),
         workers=processor_count(),
         progress=console,

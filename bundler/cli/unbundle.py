@@ -1,10 +1,12 @@
 """ami-bundler unbundle."""
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from bundler.cli.console import Console, Result
 from bundler.cli.options import add_force_option, add_passphrase_option, passphrase, path_option
+from bundler.errors import UsageError
 from bundler.host.files import check_absent, check_directory
 from bundler.host.processors import processor_count
 from bundler.workflow.keys import load_certificate, load_private_key
@@ -42,10 +44,11 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Turn a bundle back into an image."""
     output: Path = arguments.output
     signed = read_manifest(arguments.manifest)
-    manifest = signed.manifest
     certificate = load_certificate(arguments.cert) if arguments.cert else None
-    if certificate:
-        verify_manifest(signed, certificate)
+    manifest = verify_manifest(signed, certificate) if certificate else signed.manifest
+    directory = arguments.parts or arguments.manifest.parent
+    inputs = [arguments.manifest, *(directory / part.filename for part in manifest.parts)]
+    _check_no_input(output, [*inputs, arguments.key, arguments.cert])
     check_directory(output.parent)
     check_absent(output, force=arguments.force)
     key_path = path_option(arguments, "key", "EC2_PRIVATE_KEY")
@@ -55,7 +58,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         console.warn("no --cert is given: the signature fits the private key, that is all")
     elif certificate is None:
         console.warn("the signature is not checked: no --cert is given")
-    parts = read_parts(arguments.parts or arguments.manifest.parent, manifest)
+    parts = read_parts(directory, manifest)
     unbundle(
         manifest,
         parts,
@@ -73,3 +76,15 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
             "signature_checked": certificate is not None,
         },
     )
+
+
+def _check_no_input(output: Path, inputs: Iterable[Path | None]) -> None:
+    """Refuse to replace what the image is made from, even with --force.
+
+    Raises:
+        UsageError: the output is one of the inputs.
+    """
+    target = output.resolve()
+    for path in inputs:
+        if path is not None and path.resolve() == target:
+            raise UsageError(f"write {output}: this is one of the inputs")

@@ -11,8 +11,7 @@ from bundler.errors import UsageError
 from bundler.model.file_name import MANIFEST_SUFFIX
 from bundler.model.image import ImageLocation
 from bundler.workflow.manifest_file import load_manifest
-from bundler.workflow.publish import check_location_free
-from bundler.workflow.upload import upload_bundle
+from bundler.workflow.upload import find_old_bundle, upload_bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,8 +48,10 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     with console.task(f"uploading {name}", signed.manifest.bundled_size) as advance:
         store = S3BundleStore(client, location, acl=arguments.acl, progress=advance)
         store.prepare()
-        check_location_free(store, name, force=arguments.force)
-        manifest = upload_bundle(signed, document, arguments.parts or path.parent, store, name=name)
+        old = find_old_bundle(store, name, force=arguments.force)
+        manifest = upload_bundle(
+            signed, document, arguments.parts or path.parent, store, name=name, old=old
+        )
     return Result(
         text=manifest.url,
         facts={

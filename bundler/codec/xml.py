@@ -19,6 +19,9 @@ MAX_DOCUMENT_SIZE = 32 * 1024 * 1024
 MAX_TAG_COUNT = 1_000_000
 """Most `<` of a document, to bound memory before parsing; 100,000 parts need 600,000."""
 
+MAX_ATTRIBUTE_COUNT = 16
+"""Most attributes of an element; our choice: known elements have one."""
+
 MAX_DEPTH = 32
 """Most levels of nested elements; our choice, manifests have 5."""
 
@@ -104,6 +107,8 @@ def _convert(node: "etree._Element", depth: int) -> Element:
         raise ManifestError(
             "manifest: comments, processing instructions and entities are not allowed"
         )
+    if len(node.attrib) > MAX_ATTRIBUTE_COUNT:  # lxml takes quadratic time to list them
+        raise ManifestError(f"manifest: element {tag[:80]!r}: too many attributes")
     attributes = tuple((str(name), str(value)) for name, value in node.attrib.items())
     if node.nsmap or any("{" in name for name in (tag, *dict(attributes))):
         raise ManifestError(f"manifest: element {tag[:80]!r}: XML namespaces are not allowed")

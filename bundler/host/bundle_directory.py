@@ -1,14 +1,14 @@
-"""A bundle on the local disk: parts wait in a hidden directory until all of it is there.
+"""A bundle on the local disk: it waits in a hidden directory until all of it is there.
 
-Order of commit: parts, then the manifest.  A crash leaves either the old bundle, or parts
-without a manifest and beside them the hidden directory that tells whose they are.
+The manifest in the hidden directory is the commit record: from then on the new bundle is
+whole and on the disk, and only moves to its place, parts first and the manifest last.  A crash
+before leaves the old bundle; after a crash behind it the next run ends the move.
 """
 
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -18,17 +18,17 @@ from bundler.host.files import check_directory, os_errors, sync_directory
 from bundler.model.digest import Digest
 from bundler.model.file_name import manifest_name, parse_part_name, part_names
 
+_UNCOMMITTED = "manifest"
+"""The manifest's name in the hidden directory before the commit."""
+
 
 class BundleDirectory:
     """Takes the parts and the manifest of one new bundle.  Make it with create()."""
 
-    def __init__(
-        self, directory: Path, name: str, work: Path, old: tuple[Path, ...], writer: FileWriter
-    ) -> None:
+    def __init__(self, directory: Path, name: str, work: Path, writer: FileWriter) -> None:
         self._directory = directory
         self._name = name
         self._work = work
-        self._old = old
         self._part_count = 0
         self._writer = writer
 
@@ -46,13 +46,17 @@ class BundleDirectory:
         """
         check_directory(directory)
         work = directory / f".{name}.partial"
-        with _locked_directory(work) as was_interrupted:
+        with _locked_directory(work), FileWriter() as writer:
+            _clear(work, directory, name)
             old = _find_bundle(directory, name)
-            has_manifest = any(path.name == manifest_name(name) for path in old)
-            if old and not force and (has_manifest or not was_interrupted):
+            if old and not force:
                 raise ExistsError(f"write bundle: {old[0]} exists; --force replaces the bundle")
-            with FileWriter() as writer:
-                yield cls(directory, name, work, old, writer)
+            try:
+                yield cls(directory, name, work, writer)
+            except BaseException:
+                writer.stop()
+                _clear(work, directory, name)
+                raise
 
     def put_part(self, index: int, data: bytes, digest: Digest) -> None:
         """Write a part; parts come in order.
@@ -74,59 +78,66 @@ class BundleDirectory:
         Raises:
             HostError: the disk is full or refuses.
         """
-        manifest = manifest_name(self._name)
-        self._write(manifest, document)
+        self._write(_UNCOMMITTED, document)
         with os_errors("write bundle to", self._directory):
             self._writer.finish()
-            # The old manifest goes first: without it no old part is believed.
-            for path in sorted(self._old, key=lambda path: path.name != manifest):
-                path.unlink()
-            self._place(manifest)
-
-    def _place(self, manifest: str) -> None:
-        """Give every file its name, or none of them."""
-        parts = [self._directory / name for name in self.part_names(self._part_count)]
-        try:
-            for index, path in enumerate(parts):
-                (self._work / str(index)).rename(path)
-            sync_directory(self._directory)
-            (self._work / manifest).rename(self._directory / manifest)
-            sync_directory(self._directory)
-        except BaseException:
-            for path in (self._directory / manifest, *parts):
-                path.unlink(missing_ok=True)
-            raise
+            for index, name in enumerate(self.part_names(self._part_count)):
+                (self._work / str(index)).rename(self._work / name)
+            sync_directory(self._work)
+            (self._work / _UNCOMMITTED).rename(self._work / manifest_name(self._name))
+            sync_directory(self._work)
+            _move(self._work, self._directory, self._name)
 
     def _write(self, name: str, data: bytes) -> None:
         with os_errors("write bundle to", self._directory):
             self._writer.write(self._work / name, data)
 
 
-@contextmanager
-def _locked_directory(work: Path) -> Iterator[bool]:
-    """Make and lock a private directory, empty; removed at the end.
+def _clear(work: Path, directory: Path, name: str) -> None:
+    """Empty the hidden directory: a committed bundle moves to its place, all else is removed."""
+    with os_errors("write bundle to", directory):
+        if (work / manifest_name(name)).exists():
+            _move(work, directory, name)
+        for path in work.iterdir():
+            path.unlink()
 
-    Yields whether an earlier process left it behind.
-    """
+
+def _move(work: Path, directory: Path, name: str) -> None:
+    """Move a committed bundle to its place; doing it again ends what was interrupted."""
+    waiting = [path for path in work.iterdir() if parse_part_name(path.name)]
+    waiting.sort(key=lambda path: path.name)  # all indices have the same number of digits
+    if waiting:
+        last = parse_part_name(waiting[-1].name)
+        new = set(part_names(name, last[1] + 1)) if last else set()
+        # The old manifest goes first: without it no old part is believed.
+        old = [path for path in _find_bundle(directory, name) if path.name not in new]
+        for path in sorted(old, key=lambda path: path.name != manifest_name(name)):
+            path.unlink(missing_ok=True)
+    for path in waiting:
+        path.replace(directory / path.name)
+    sync_directory(directory)
+    (work / manifest_name(name)).replace(directory / manifest_name(name))
+    sync_directory(directory)
+
+
+@contextmanager
+def _locked_directory(work: Path) -> Iterator[None]:
+    """Make and lock a private directory; removed at the end if it is empty."""
     with os_errors("write bundle to", work.parent):
-        descriptor, was_interrupted = _lock(work)
+        descriptor = _lock(work)
     try:
-        with os_errors("clean up", work):
-            for path in work.iterdir():
-                path.unlink()
-        yield was_interrupted
+        yield
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        with suppress(OSError):
+            work.rmdir()
         os.close(descriptor)
 
 
-def _lock(work: Path) -> tuple[int, bool]:
+def _lock(work: Path) -> int:
     while True:
-        was_there = False
         try:
             work.mkdir(mode=0o700)
         except FileExistsError:
-            was_there = True
             if work.is_symlink() or not work.is_dir():
                 raise InputError(f"write bundle: {work} is in the way") from None
         try:
@@ -137,7 +148,7 @@ def _lock(work: Path) -> tuple[int, bool]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The process that held it may have removed it before we got the lock.
             if work.exists() and os.path.samestat(work.stat(), os.fstat(descriptor)):
-                return descriptor, was_there
+                return descriptor
             os.close(descriptor)
         except BlockingIOError:
             os.close(descriptor)

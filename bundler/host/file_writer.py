@@ -38,8 +38,12 @@ class FileWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._thread.shutdown(cancel_futures=True)
+        self.stop()
         self._buffer.close()
+
+    def stop(self) -> None:
+        """Give up files that wait; the one that is being written is written to its end."""
+        self._thread.shutdown(cancel_futures=True)
 
     def write(self, path: Path, data: bytes) -> None:
         """Begin to write a new file; it is safe on the disk only after finish().

@@ -69,12 +69,17 @@ def atomic_file(path: Path, *, mode: int = 0o666, force: bool = False) -> Iterat
             with os.fdopen(descriptor, "w+b", buffering=0) as file:
                 yield file
                 os.fsync(file.fileno())
-                if temporary is None:
+                if temporary is None and force:
                     temporary = _temporary_path(path)
                     _give_name(file.fileno(), temporary)
-            check_absent(path, force=force)
-            temporary.replace(path)
+                elif temporary is None:
+                    _give_name(file.fileno(), path)
+            if temporary is not None:
+                check_absent(path, force=force)
+                temporary.replace(path)
             sync_directory(path.parent)
+        except FileExistsError as error:
+            raise ExistsError(f"write {path}: the file exists; --force replaces it") from error
         except BaseException:
             if temporary is not None:
                 temporary.unlink(missing_ok=True)
@@ -102,7 +107,8 @@ def _open_temporary(path: Path, mode: int) -> tuple[int, Path | None]:
     """
     flags = os.O_RDWR | os.O_CLOEXEC
     try:
-        return os.open(path.parent, flags | os.O_TMPFILE, mode), None
+        if Path("/proc/self/fd").is_dir():  # else it could not be given a name later
+            return os.open(path.parent, flags | os.O_TMPFILE, mode), None
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
             raise
@@ -178,5 +184,8 @@ def sync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # some cannot, and need not
+            raise
     finally:
         os.close(descriptor)

@@ -44,6 +44,11 @@ class ImageState(StrEnum):
     DISABLED = "disabled"
 
 
+def is_text(words: str) -> bool:
+    """Whether words from the command line were UTF-8; Python lets other bytes through."""
+    return words.isascii() or not any("\ud800" <= character <= "\udfff" for character in words)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLocation:
     """An object, or a prefix of objects, in S3 (RegisterImage, `ImageLocation`: BUCKET/KEY).
@@ -62,6 +67,8 @@ class ImageLocation:
         # the old buckets are still there.
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", self.bucket):
             raise UsageError(f"S3 location: {self.bucket!r} is not a bucket name")
+        if not is_text(self.key):
+            raise UsageError(f"S3 location: the key {self.key!r} is not UTF-8")
         if len(self.key.encode()) > MAX_KEY_SIZE:
             raise UsageError(f"S3 location: the key is longer than {MAX_KEY_SIZE} bytes")
 
@@ -88,11 +95,6 @@ class ImageLocation:
     def join(self, name: str) -> "ImageLocation":
         """The location of `name` below this prefix."""
         return ImageLocation(bucket=self.bucket, key=f"{self.key}/{name}" if self.key else name)
-
-    def beside(self, name: str) -> "ImageLocation":
-        """The location of `name` beside this object."""
-        prefix, slash, _ = self.key.rpartition("/")
-        return ImageLocation(bucket=self.bucket, key=f"{prefix}{slash}{name}")
 
 
 MAX_KEY_SIZE = 1024

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from bundler.errors import UsageError
-from bundler.model.image import Architecture, ImageLocation, VirtualizationType
+from bundler.model.image import Architecture, ImageLocation, VirtualizationType, is_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,8 @@ class Registration:
             raise UsageError(
                 "AMI: a kernel or ramdisk is for paravirtual AMIs only, and this one is hvm"
             )
+        if not is_text(self.description):
+            raise UsageError("AMI description: expected UTF-8")
         if len(self.description) > MAX_DESCRIPTION_LENGTH:
             raise UsageError(
                 f"AMI description: expected at most {MAX_DESCRIPTION_LENGTH} characters, "

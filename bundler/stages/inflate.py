@@ -7,7 +7,6 @@ Nothing is passed on before that is known, and where it does not hold (a stream 
 pigz) one thread goes on from the last place that is known to be right.
 """
 
-import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,10 +32,11 @@ _WINDOW_SIZE = 32 * 1024
 _MARK = b"\x00\x00\xff\xff"
 _MERGE_LIMIT = 3
 
-_NONCE = secrets.token_bytes(8)
+_NONCE = b"boundary"
 _TERMINATOR = b"\x01\x08\x00\xf7\xff" + _NONCE
-"""A final stored block of 8 random bytes.  A stream that stands at a block boundary gives
-back just these bytes and ends; one that is in the middle of a block does not."""
+"""A final stored block of 8 bytes.  A stream that stands at a block boundary gives back just
+these bytes and ends; one in the middle of a block does not, unless its maker wants his own
+bundle to be refused."""
 
 
 def inflate(

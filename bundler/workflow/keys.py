@@ -15,7 +15,14 @@ from bundler.codec.keys import (
     parse_certificate,
     parse_private_key,
 )
-from bundler.host.files import check_absent, read_bounded, write_file
+from bundler.errors import UsageError
+from bundler.host.files import (
+    atomic_file,
+    check_absent,
+    check_directory,
+    read_bounded,
+    write_all,
+)
 from bundler.model.bundle import SECRET_SIZE, BundleKey
 from bundler.workflow.bundle_image import BundleKeys
 
@@ -91,11 +98,21 @@ def write_key_pair(
     """Make a key pair: the private key readable by its owner only, and a certificate.
 
     Raises:
+        UsageError: the two paths are one.
         ExistsError: a file exists and `force` is not given.
-        HostError: the disk is full or refuses.
+        MissingError, InputError, HostError: a directory cannot be used, or the disk is full.
     """
+    if key.resolve() == certificate.resolve():
+        raise UsageError(f"write key {key}: the certificate needs a file of its own")
     for path in (key, certificate):
+        check_directory(path.parent)
         check_absent(path, force=force)
     pair = make_key_pair(common_name, now, passphrase)
-    write_file(key, pair.private_key, mode=0o600, force=force)
-    write_file(certificate, pair.certificate, force=force)
+    # Both are on the disk before either gets its name; the key, which cannot be made again,
+    # replaces an old one last.
+    with (
+        atomic_file(key, mode=0o600, force=force) as key_file,
+        atomic_file(certificate, force=force) as certificate_file,
+    ):
+        write_all(key_file, pair.private_key)
+        write_all(certificate_file, pair.certificate)

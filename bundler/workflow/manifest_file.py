@@ -106,9 +106,10 @@ def manifest_facts(signed: SignedManifest) -> dict[str, object]:
             "algorithm": manifest.digest.algorithm.value,
             "value": manifest.digest.hexdigest,
         },
-        "block_device_mappings": {
-            mapping.virtual: mapping.device for mapping in manifest.block_device_mappings
-        },
+        "block_device_mappings": [
+            {"virtual": mapping.virtual, "device": mapping.device}
+            for mapping in manifest.block_device_mappings
+        ],
         "kernel_id": manifest.kernel_id,
         "ramdisk_id": manifest.ramdisk_id,
         "kernel_name": manifest.kernel_name,

@@ -1,10 +1,9 @@
 """Parts on the local disk: read and verified before any byte is used."""
 
-import hashlib
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +12,7 @@ from bundler.errors import InputError, VerificationError
 from bundler.host.files import os_errors
 from bundler.model.bundle import MAX_PART_SIZE, MIB, Part
 from bundler.model.manifest import Manifest
+from bundler.stages.tap import Tap
 
 CHUNK_SIZE = MIB
 """Bytes of a chunk."""
@@ -47,11 +47,40 @@ def check_bundled_size(manifest: Manifest, total: int) -> None:
         )
 
 
+def check_parts_present(directory: Path, manifest: Manifest) -> None:
+    """Look for every part, and at their sizes, before anything is done with the first.
+
+    Raises:
+        MissingError: a part is not there.
+        VerificationError: the sum of the sizes does not hold.
+    """
+    total = 0
+    for part in manifest.parts:
+        path = directory / part.filename
+        with os_errors("read part", path):
+            total += path.stat().st_size
+    check_bundled_size(manifest, total)
+
+
 def read_part(directory: Path, part: Part, *, limit: int) -> Iterator[bytes]:
     """The bytes of one part in chunks; see open_part()."""
-    with open_part(directory, part, limit=limit) as body, os_errors("read part", part.filename):
-        while chunk := body.read(CHUNK_SIZE):
-            yield chunk
+    with open_part(directory, part, limit=limit) as body:
+        yield from _hashed(body, directory / part.filename, part)
+
+
+def hash_part(directory: Path, part: Part, *, limit: int, advance: Callable[[int], None]) -> int:
+    """Verify one part of at most `limit` bytes, a chunk at a time in memory; its size.
+
+    Raises:
+        MissingError, InputError, VerificationError, HostError: as open_part().
+    """
+    path = directory / part.filename
+    total = 0
+    with os_errors("read part", path), _open_regular(path, limit) as file:
+        for chunk in _hashed(file, path, part):
+            total += len(chunk)
+            advance(len(chunk))
+    return total
 
 
 def open_part(directory: Path, part: Part, *, limit: int) -> BinaryIO:
@@ -67,38 +96,39 @@ def open_part(directory: Path, part: Part, *, limit: int) -> BinaryIO:
         HostError: it cannot be read.
     """
     path = directory / part.filename
-    sha1 = hashlib.sha1(usedforsecurity=False)
     with os_errors("read part", path), ExitStack() as stack:
-        file = stack.enter_context(_open_regular(path))
-        size = os.fstat(file.fileno()).st_size
-        if size > limit:
-            raise VerificationError(f"read part {path}: expected at most {limit} bytes, got {size}")
-        if size <= MAX_PART_SIZE:
-            data = file.read(size)
-            sha1.update(data)
-            _check_digest(path, part, sha1.digest())
-            return io.BytesIO(data)
-        while chunk := file.read(CHUNK_SIZE):
-            sha1.update(chunk)
-        _check_digest(path, part, sha1.digest())
+        file = stack.enter_context(_open_regular(path, limit))
+        if os.fstat(file.fileno()).st_size <= MAX_PART_SIZE:
+            return io.BytesIO(b"".join(_hashed(file, path, part)))
+        for _ in _hashed(file, path, part):
+            pass
         file.seek(0)
         stack.pop_all()
         return file
 
 
-def _open_regular(path: Path) -> BinaryIO:
+def _open_regular(path: Path, limit: int) -> BinaryIO:
     # O_NONBLOCK: a named pipe in a part's place must not make us wait.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     file = os.fdopen(descriptor, "rb", buffering=0)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        file.close()
+    state = os.fstat(descriptor)
+    if stat.S_ISREG(state.st_mode) and state.st_size <= limit:
+        return file
+    file.close()
+    if not stat.S_ISREG(state.st_mode):
         raise InputError(f"read part {path}: expected a regular file, got something else")
-    return file
+    raise VerificationError(
+        f"read part {path}: expected at most {limit} bytes, got {state.st_size}"
+    )
 
 
-def _check_digest(path: Path, part: Part, value: bytes) -> None:
-    if value != part.digest.value:
+def _hashed(body: BinaryIO, path: Path, part: Part) -> Iterator[bytes]:
+    """Pass on the body; at its end the digest must hold, or VerificationError is raised."""
+    tap = Tap()
+    with os_errors("read part", path):
+        yield from tap(iter(lambda: body.read(CHUNK_SIZE), b""))
+    if tap.digest != part.digest:
         raise VerificationError(
             f"read part {path}: expected {part.digest.algorithm} {part.digest.hexdigest}, "
-            f"got {value.hex()}"
+            f"got {tap.digest.hexdigest}"
         )

@@ -82,6 +82,14 @@ class BundleStore(Protocol):
             TransferError: the object did not arrive whole.
         """
 
+    def list(self, prefix: str) -> Iterator[str]:
+        """Names of the objects that begin with `prefix`.
+
+        Raises:
+            AwsRefusedError: S3 refused.
+            TransferError: S3 cannot be reached.
+        """
+
     def delete(self, name: str) -> None:
         """Remove an object; it is no error when there is none.
 

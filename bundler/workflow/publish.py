@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bundler.errors import AwsRefusedError, ExistsError
+from bundler.errors import AwsRefusedError
 from bundler.model.bundle import BundleKey
 from bundler.model.file_name import manifest_name
 from bundler.model.image import ImageLocation
@@ -32,6 +32,7 @@ def publish_bundle(
     keys: BundleKeys,
     store: BundleStore,
     *,
+    old: tuple[str, ...],
     secret: BundleKey,
     workers: int,
     progress: Progress,
@@ -39,13 +40,14 @@ def publish_bundle(
     """Bundle an image straight into S3; the manifest is sent when every part has arrived.
 
     Memory: the parts on their way, which the store bounds, and what bundle_image() holds;
-    a slow network makes the bundling wait.
+    a slow network makes the bundling wait.  `old` are the objects of the bundle that is
+    replaced, see find_old_bundle().
 
     Raises:
         InputError: the image changed while it was read.
         HostError, AwsRefusedError, TransferError: from reading the image or from S3.
     """
-    sink = StoreSink(store, spec.name, -(-plan.worst_size // spec.part_size))
+    sink = StoreSink(store, spec.name, -(-plan.worst_size // spec.part_size), old)
     try:
         bundle = bundle_image(
             plan, spec, keys, sink, secret=secret, workers=workers, progress=progress
@@ -54,26 +56,6 @@ def publish_bundle(
         store.cancel()
         raise
     return PublishedBundle(bundle=bundle, location=store.location.join(manifest_name(spec.name)))
-
-
-def check_location_free(store: BundleStore, name: str, *, force: bool) -> None:
-    """Refuse to overwrite a bundle in S3; with `force` its manifest is removed first.
-
-    Without its manifest, what is left of the old bundle is believed by nobody while parts
-    are replaced.
-
-    Raises:
-        ExistsError: there is a manifest and `force` is not given.
-        AwsRefusedError, TransferError: S3 refuses, or cannot be reached.
-    """
-    manifest = manifest_name(name)
-    if not _has(store, manifest):
-        return
-    if not force:
-        raise ExistsError(
-            f"write bundle: {store.location.join(manifest).url} exists; --force replaces it"
-        )
-    store.delete(manifest)
 
 
 def check_name_free(registry: ImageRegistry, name: str) -> None:
@@ -90,16 +72,3 @@ def check_name_free(registry: ImageRegistry, name: str) -> None:
             "choose another, or deregister that AMI",
             code="InvalidAMIName.Duplicate",
         )
-
-
-def _has(store: BundleStore, name: str) -> bool:
-    try:
-        for _ in store.get(name):
-            break
-    except AwsRefusedError as error:
-        # Without ListBucket, S3 answers AccessDenied for an object that is not there; whoever
-        # may only write cannot be told more.
-        if error.code in ("NoSuchKey", "AccessDenied"):
-            return False
-        raise
-    return True

@@ -7,7 +7,7 @@ from pathlib import Path
 from bundler.errors import BundlerError, VerificationError
 from bundler.model.bundle import Part
 from bundler.model.manifest import Manifest
-from bundler.workflow.part_files import check_bundled_size, read_part
+from bundler.workflow.part_files import check_bundled_size, hash_part
 from bundler.workflow.ports import Progress
 
 
@@ -37,9 +37,7 @@ def verify_parts(
         def check(part: Part) -> PartCheck:
             size = 0
             try:
-                for chunk in read_part(directory, part, limit=manifest.bundled_size):
-                    size += len(chunk)
-                    advance(len(chunk))
+                size = hash_part(directory, part, limit=manifest.bundled_size, advance=advance)
             except BundlerError as error:
                 return PartCheck(part=part, size=size, problem=str(error))
             return PartCheck(part=part, size=size, problem="")

@@ -111,16 +111,26 @@ def test_killed_while_bundling_then_a_second_run_succeeds(
     assert sha256_of(tmp_path / "back") == sha256_of(image)
 
 
-def test_killed_between_the_parts_and_the_manifest_then_a_second_run_succeeds(
-    image: Path, tmp_path: Path
-) -> None:
+def test_killed_before_the_commit_then_a_second_run_succeeds(image: Path, tmp_path: Path) -> None:
     # What a process leaves that dies while it gives the parts their names.
     (tmp_path / ".image.partial").mkdir()
-    for name in ("1", "2", "image.manifest.xml"):
+    for name in ("1", "2", "image.part.0", "manifest"):
         (tmp_path / ".image.partial" / name).write_bytes(b"new")
-    (tmp_path / "image.part.0").write_bytes(b"new")
     manifest = bundle(image, tmp_path, "--part-size", "64M")
     assert sorted(path.name for path in tmp_path.iterdir()) == [manifest.name, "image.part.0"]
+
+
+def test_killed_behind_the_commit_leaves_a_bundle_that_the_next_run_puts_in_its_place(
+    image: Path, tmp_path: Path
+) -> None:
+    manifest = bundle(image, tmp_path)
+    whole = listing(tmp_path)
+    work = tmp_path / ".image.partial"
+    work.mkdir()
+    for path in (*part_paths(manifest), manifest):
+        path.rename(work / path.name)
+    check_refused(run_cli(*bundle_arguments(image, tmp_path)), USAGE, "--force replaces")
+    assert listing(tmp_path) == whole
 
 
 def test_killed_behind_the_manifest_leaves_a_whole_bundle(image: Path, tmp_path: Path) -> None:

@@ -169,6 +169,53 @@ def test_a_bundle_in_s3_is_not_overwritten_unless_forced(
     assert image_in_s3(server, tmp_path / "out") == image.read_bytes()
 
 
+def test_a_smaller_bundle_leaves_no_old_parts(
+    server: CloudServer, image: Path, tmp_path: Path
+) -> None:
+    assert publish(server, image, "--part-size", "100K").code == 0
+    assert len(stored(server)) > 40
+    assert publish(server, image, "--name", "web 2", "--force").code == 0
+    assert len(stored(server)) == 6
+    manifest = bundle(image, tmp_path / "bundle", "--part-size", "4M")
+    assert run(server, "upload", manifest, LOCATION, "--force").code == 0
+    assert set(stored(server)) == {path.name for path in manifest.parent.iterdir()}
+
+
+def test_force_keeps_the_old_bundle_when_the_new_one_is_not_there(
+    server: CloudServer, image: Path, tmp_path: Path
+) -> None:
+    assert publish(server, image).code == 0
+    before = stored(server)
+    manifest = bundle(image, tmp_path / "bundle", "--part-size", "1M")
+    manifest.with_name("root.img.part.4").unlink()
+    refused = run(server, "upload", manifest, LOCATION, "--force")
+    check_refused(refused, 5, r"root.img.part.4: No such file")
+    assert stored(server) == before
+
+
+def test_parts_that_an_interrupted_run_left_need_no_force(server: CloudServer, image: Path) -> None:
+    server.intercept = deny_part
+    assert publish(server, image).code == 6
+    server.intercept = lambda request: None
+    assert publish(server, image).code == 0
+    assert len(stored(server)) == 6
+
+
+def test_the_configured_region_decides_whose_ec2_opens_the_bundle(
+    image: Path, tmp_path: Path
+) -> None:
+    """EC2's key is of 2048 bits in China, of 1024 elsewhere."""
+    config = tmp_path / "config"
+    config.write_text("[default]\nregion=cn-north-1\n")
+    words: tuple[str | Path, ...] = ("image", image, "-d", tmp_path, "--account", "123456789012")
+    keys: list[str | Path] = ["--key", USER_KEY, "--cert", USER_CERT, "--name", "cn"]
+    for settings, digits in (({"AWS_CONFIG_FILE": str(config)}, 512), ({}, 256)):
+        outcome = run_cli(*words, *keys, "--force", environment=cli_environment(**settings))
+        assert outcome.code == 0, outcome.errors
+        facts = json.loads(run_cli("inspect", tmp_path / "cn.manifest.xml", "--json").text)
+        assert len(facts["ec2_encrypted_key"]) == digits
+
+
 def test_a_bucket_in_another_region_is_refused(server: CloudServer, image: Path) -> None:
     assert publish(server, image).code == 0
     refused = publish(server, image, "--name", "web 2", region="us-west-2")

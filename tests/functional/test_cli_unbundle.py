@@ -408,6 +408,18 @@ def test_bundles_of_ami_tools_verify(name: str) -> None:
 
 def test_verify_wants_a_key_for_deep(good: Path) -> None:
     manifest = good / "image.manifest.xml"
-    check_refused(run_cli("verify", manifest, "--deep"), USAGE, "--deep and --key go together")
+    outcome = run_cli("verify", manifest, "--deep")
+    check_refused(outcome, USAGE, "expected --key or EC2_PRIVATE_KEY, got neither")
     outcome = run_cli("verify", manifest, "--key", USER_KEY)
-    check_refused(outcome, USAGE, "--deep and --key go together")
+    check_refused(outcome, USAGE, "--key is for --deep")
+
+
+def test_the_output_is_no_input(good: Path) -> None:
+    manifest = good / "image.manifest.xml"
+    key = good / "key.pem"
+    key.write_bytes(USER_KEY.read_bytes())
+    before = listing(good)
+    for output in (manifest, good / "image.part.0", key):
+        outcome = run_cli("unbundle", manifest, "--key", key, "--output", output, "--force")
+        check_refused(outcome, USAGE, "this is one of the inputs")
+    assert listing(good) == before

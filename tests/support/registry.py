@@ -66,6 +66,10 @@ class MemoryBundleStore:
         for start in range(0, len(content), CHUNK_SIZE):
             yield content[start : start + CHUNK_SIZE]
 
+    def list(self, prefix: str) -> Iterator[str]:
+        self.calls.append(f"list {prefix}")
+        yield from sorted(name for name in self.objects if name.startswith(prefix))
+
     def delete(self, name: str) -> None:
         self.calls.append(f"delete {name}")
         self.objects.pop(name, None)

@@ -229,5 +229,12 @@ def test_interruption_leaves_other_errors_alone(error: Exception | None) -> None
 
 
 def test_other_errors_pass_unchanged() -> None:
-    with pytest.raises(KeyError, match="bug"), translated(SUBJECT):
-        raise KeyError("bug")
+    with pytest.raises(AttributeError, match="bug"), translated(SUBJECT):
+        raise AttributeError("bug")
+
+
+def test_an_answer_that_is_none_of_aws() -> None:
+    reply: dict[str, str] = {}
+    message = "expected an answer of AWS, got one without 'Rules'"
+    with pytest.raises(TransferError, match=message), translated(SUBJECT):
+        reply["Rules"]

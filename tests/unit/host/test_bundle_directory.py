@@ -105,12 +105,63 @@ def test_the_old_bundle_stays_until_the_new_one_is_whole(tmp_path: Path) -> None
 def test_what_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
     work = tmp_path / ".image.partial"
     work.mkdir()
-    for name in ("1", "7", "image.manifest.xml"):
+    for name in ("1", "7", "manifest", "image.part.0"):
         (work / name).write_bytes(b"left")
-    (tmp_path / "image.part.0").write_bytes(b"left")
     make(tmp_path, 1)
     assert list(listing(tmp_path)) == ["image.manifest.xml", "image.part.0"]
     assert (tmp_path / "image.part.0").read_bytes() == b"part 0"
+
+
+@pytest.mark.parametrize("moved", range(4))
+@pytest.mark.parametrize("old", ["none", "some", "more"])
+def test_a_move_that_was_interrupted_is_ended_by_the_next_run(
+    tmp_path: Path, moved: int, old: str
+) -> None:
+    """Killed behind the commit record: `moved` of three parts are at their place."""
+    work = tmp_path / ".image.partial"
+    work.mkdir()
+    if old == "more" and not moved:  # else the old bundle has gone before the first part moves
+        make_files(tmp_path, "old", ["image.manifest.xml", "image.part.2", "image.part.10"])
+    if old == "some":
+        make_files(tmp_path, "old", [f"image.part.{index}" for index in range(moved, 3)])
+    make_files(tmp_path, "new", [f"image.part.{index}" for index in range(moved)])
+    make_files(work, "new", [f"image.part.{index}" for index in range(moved, 3)])
+    make_files(work, "new", ["image.manifest.xml"])
+    with pytest.raises(ExistsError, match="exists; --force replaces the bundle"):
+        make(tmp_path, 1)
+    names = ["image.manifest.xml", *(f"image.part.{index}" for index in range(3))]
+    assert list(listing(tmp_path)) == names
+    assert {(tmp_path / name).read_bytes() for name in names} == {b"new"}
+
+
+def make_files(directory: Path, content: str, names: list[str]) -> None:
+    for name in names:
+        (directory / name).write_text(content)
+
+
+def test_an_old_part_that_somebody_removes_meanwhile(tmp_path: Path) -> None:
+    make(tmp_path, 12)
+    with BundleDirectory.create(tmp_path, "image", force=True) as sink:
+        put(sink, 3)
+        (tmp_path / "image.part.05").unlink()
+        sink.put_manifest(DOCUMENT)
+    assert len(listing(tmp_path)) == 4
+
+
+def make_behind_a_directory(directory: Path) -> None:
+    with BundleDirectory.create(directory, "image", force=False) as sink:
+        put(sink, 3)
+        (directory / "image.part.1").mkdir()
+        sink.put_manifest(DOCUMENT)
+
+
+def test_a_bundle_that_cannot_move_waits_for_the_next_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="in the way"):
+        make_behind_a_directory(tmp_path)
+    (tmp_path / "image.part.1").rmdir()
+    with pytest.raises(ExistsError, match=r"image\.manifest\.xml exists"):
+        make(tmp_path, 1)
+    assert len(listing(tmp_path)) == 4
 
 
 def test_two_at_once(tmp_path: Path) -> None:
