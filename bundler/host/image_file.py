@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ HOLE_SIZE = 4096
 
 MAX_EXTENT_COUNT = 64 * 1024
 """Most extents told apart; beyond it the smallest holes count as data, to bound memory."""
+
+SYNC_STEP = 32 * MIB
+"""Bytes written before the disk is told to begin; measured."""
 
 _ZERO_CHUNK = bytes(CHUNK_SIZE)
 _ZERO_BLOCK = bytes(HOLE_SIZE)
@@ -201,14 +205,26 @@ def nonzero_runs(chunk: Chunk, offset: int) -> Iterator[tuple[int, Chunk]]:
 def write_sparse(file: BinaryIO, runs: Iterator[tuple[int, Chunk]], size: int) -> None:
     """Write an image of `size` bytes: zeros and what lies between the runs become holes.
 
+    The disk is kept busy meanwhile, so that little is left to wait for in the end.
+
     Raises:
         OSError: the disk is full or refuses.
     """
     descriptor = file.fileno()
     os.ftruncate(descriptor, size)
-    for run_offset, chunk in runs:
-        for offset, piece in nonzero_runs(chunk, run_offset):
-            _pwrite_all(descriptor, piece, offset)
+    unsynced = 0
+    syncing: Future[None] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="sync") as pool:
+        for run_offset, chunk in runs:
+            for offset, piece in nonzero_runs(chunk, run_offset):
+                _pwrite_all(descriptor, piece, offset)
+                unsynced += len(piece)
+            if unsynced >= SYNC_STEP and (syncing is None or syncing.done()):
+                if syncing is not None:
+                    syncing.result()
+                syncing, unsynced = pool.submit(os.fdatasync, descriptor), 0
+        if syncing is not None:
+            syncing.result()
 
 
 def _pwrite_all(descriptor: int, data: Chunk, offset: int) -> None:
