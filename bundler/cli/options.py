@@ -160,8 +160,8 @@ def add_bundle_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--level",
         default="balanced",
-        help="fast: ten times pigz -6, 11%% larger; balanced (default): as small as gzip -6; "
-        "small: smallest, slow",
+        help="fast: 40 times as fast as gzip -9, 7 to 12%% larger than gzip -6; balanced "
+        "(default): 16 times as fast, as small; small: 4%% smaller, as slow as gzip -9",
     )
     group.add_argument(
         "--block-device-mapping",
