@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from s3transfer.manager import TransferConfig
@@ -55,14 +56,14 @@ def store(server: CloudServer) -> S3BundleStore:
 class Body(io.BytesIO):
     """A body that counts itself among the open ones, and can break."""
 
-    open_count = 0
+    open_bodies: ClassVar[set[int]] = set()  # a set: two threads may close the same body at once
     most_open = 0
 
     def __init__(self, content: bytes, *, reads_until_broken: int = 1_000_000) -> None:
         super().__init__(content)
         self.reads_until_broken = reads_until_broken
-        Body.open_count += 1
-        Body.most_open = max(Body.most_open, Body.open_count)
+        Body.open_bodies.add(id(self))
+        Body.most_open = max(Body.most_open, len(Body.open_bodies))
 
     def read(self, size: int | None = -1) -> bytes:
         self.reads_until_broken -= 1
@@ -71,14 +72,14 @@ class Body(io.BytesIO):
         return super().read(size)
 
     def close(self) -> None:
-        if not self.closed:
-            Body.open_count -= 1
+        Body.open_bodies.discard(id(self))
         super().close()
 
 
 @pytest.fixture(autouse=True)
 def _no_bodies() -> None:
-    Body.open_count = Body.most_open = 0
+    Body.open_bodies.clear()
+    Body.most_open = 0
 
 
 class Gate:
@@ -119,12 +120,12 @@ def test_put_waits_while_too_many_are_on_their_way(server: CloudServer) -> None:
         # The fourth is made, and waits in put().
         assert not gate.waiting.acquire(timeout=0.2)
         assert not done.is_set()
-        assert Body.open_count == 4
+        assert len(Body.open_bodies) == 4
     finally:
         gate.open()
         sender.join(PATIENCE)
     assert done.is_set()
-    assert Body.open_count == 0
+    assert len(Body.open_bodies) == 0
     assert Body.most_open == 4
     assert len(server.find("PUT", "/images/web/2026/part.9")) == 1
 
@@ -161,7 +162,7 @@ def test_put_raises_the_failure_of_an_earlier_one(server: CloudServer) -> None:
         AwsRefusedError, match=r"put s3://images/web/2026/bad.*BucketOwnerPreferred"
     ):
         put_object(store, "next", b"content", Body(b"content"))
-    assert Body.open_count == 0
+    assert len(Body.open_bodies) == 0
     assert not server.find("PUT", "/images/web/2026/next")
 
 
@@ -208,7 +209,7 @@ def test_a_body_that_cannot_be_read_is_this_machines_failure(
     put_object(store, "part", b"content", Body(b"content", reads_until_broken=reads))
     with pytest.raises(HostError, match=r"2026/part: cannot read what is to be sent.*Errno 5"):
         store.flush()
-    assert Body.open_count == 0
+    assert len(Body.open_bodies) == 0
     # Sent again and again, as after a failure of the network, it would last half a minute.
     assert time.monotonic() - began < 2
 
@@ -254,7 +255,7 @@ def test_cancel_closes_what_was_not_begun(server: CloudServer) -> None:
     finally:
         gate.open()
     deadline = time.monotonic() + PATIENCE
-    while Body.open_count and time.monotonic() < deadline:
+    while Body.open_bodies and time.monotonic() < deadline:
         threading.Event().wait(0.01)
-    assert Body.open_count == 0
+    assert len(Body.open_bodies) == 0
     assert not server.find("PUT", "/images/web/2026/part.4")
