@@ -11,10 +11,7 @@ from isal import isal_zlib
 from zlib_ng import zlib_ng
 
 from bundler.model.bundle import Chunk, CompressionLevel
-from bundler.stages.libdeflate import load_joiner
-
-RAW_DEFLATE = -15
-"""The wbits argument for deflate without header and trailer, with the largest window."""
+from bundler.stages.libdeflate import RAW_DEFLATE, load_joiner
 
 FINAL_BLOCK = b"\x03\x00"
 """An empty final deflate block: ends a stream made of joined blocks."""

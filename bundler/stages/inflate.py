@@ -16,6 +16,7 @@ from isal import isal_zlib
 
 from bundler.errors import VerificationError
 from bundler.model.bundle import Chunk
+from bundler.stages.libdeflate import RAW_DEFLATE
 
 CHUNK_SIZE = 1024 * 1024
 """Most bytes of a chunk inflated by one thread, so that a bomb cannot fill the memory."""
@@ -27,7 +28,6 @@ MAX_BLOCK_SIZE = 4 * 1024 * 1024
 """Most bytes that a block may inflate to when tried on its own."""
 
 _InflateError: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # stub says value
-_RAW_DEFLATE = -15
 _WINDOW_SIZE = 32 * 1024
 _MARK = b"\x00\x00\xff\xff"
 _MERGE_LIMIT = 3
@@ -162,7 +162,7 @@ def _inflate_blocks(splitter: _Splitter, left: deque[bytes], workers: int) -> It
 
 def _inflate_serial(chunks: Iterable[bytes], window: bytes, rest: bytearray) -> Iterator[bytes]:
     """Inflate what remains of a stream in one thread, `window` being what came before."""
-    stream = isal_zlib.decompressobj(_RAW_DEFLATE, zdict=window)
+    stream = isal_zlib.decompressobj(RAW_DEFLATE, zdict=window)
     try:
         for chunk in chunks:
             if stream.eof:

@@ -17,7 +17,9 @@ from zlib_ng import zlib_ng
 
 _Z_BLOCK = 5
 _Z_OK = 0
-_RAW_DEFLATE = -15
+RAW_DEFLATE = -15
+"""The wbits argument for deflate without header and trailer, with the largest window."""
+
 _AT_BOUNDARY = 128
 _IN_LAST_BLOCK = 64
 _UNUSED_BITS = 63
@@ -84,7 +86,7 @@ class _Walker:
         self._stream = _Stream()
         self._address = ctypes.byref(self._stream)
         self._output = bytearray()
-        if initialise(self._address, _RAW_DEFLATE, library.version, library.stream_size) != _Z_OK:
+        if initialise(self._address, RAW_DEFLATE, library.version, library.stream_size) != _Z_OK:
             raise OSError("zlib refuses our stream structure")
 
     def __del__(self) -> None:
