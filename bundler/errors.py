@@ -59,9 +59,16 @@ class AwsRefusedError(BundlerError):
 
 
 class TransferError(BundlerError):
-    """The network or the service failed; the same request may succeed later."""
+    """The network or the service failed; the same request may succeed later.
+
+    `code` is the service's error code, such as "SlowDown"; empty when it said nothing.
+    """
 
     exit_code = 7
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class HostError(BundlerError):

@@ -49,8 +49,11 @@ LATE_DOORS = frozenset(
         ("aws/embedded.py", "moto"),  # an extra, which only the demo needs
         ("aws/embedded.py", "werkzeug"),
         ("cli/console.py", "tqdm"),  # slow, and only people on terminals need it
-        ("cli/options.py", "bundler.cli.cloud"),  # slow, and not every command needs it
-        ("cli/options.py", "bundler.cli"),
+        ("cli/bundle_options.py", "bundler.cli.cloud"),  # slow, and not every command needs it
+        ("cli/bundle_options.py", "bundler.cli"),
+        ("cli/inspect.py", "bundler.cli.stored"),
+        ("cli/unbundle.py", "bundler.cli.stored"),
+        ("cli/verify.py", "bundler.cli.stored"),
     )
 )
 """Imports that may stand inside a function: module, and what it imports there."""

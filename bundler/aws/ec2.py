@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
-from bundler.aws.errors import error_code, translated
+from bundler.aws.transport import Transport
+from bundler.errors import AwsRefusedError
 from bundler.model.image import Ami, ImageState
 from bundler.model.registration import Registration
 
@@ -16,26 +15,32 @@ if TYPE_CHECKING:
 class Ec2ImageRegistry:
     """The ImageRegistry of workflow/ports.py, by EC2."""
 
-    def __init__(self, client: "EC2Client") -> None:
+    def __init__(self, client: "EC2Client", transport: Transport | None = None) -> None:
         self._client = client
+        self._transport = transport or Transport()
 
     def register(self, registration: Registration) -> str:
         """RegisterImage; the AMI's id.
 
-        A request that was sent twice, because the first reply was lost, is refused as a
-        duplicate of itself: the AMI that then has the name and the manifest is the answer.
+        A name that an AMI of this very manifest has is a success: an earlier request, whose
+        reply was lost, has made it.
 
         Raises:
             AwsRefusedError: EC2 refused; the usual causes are explained.
             TransferError: EC2 could not be reached.
         """
-        with translated(f"register {registration.location.url} as AMI {registration.name!r}"):
-            try:
-                return self._client.register_image(**_request(registration))["ImageId"]
-            except ClientError as error:
-                if image_id := self._registered_before(registration, error):
-                    return image_id
+        try:
+            return self._transport.call(
+                f"register {registration.location.url} as AMI {registration.name!r}",
+                lambda: self._client.register_image(**_request(registration))["ImageId"],
+            )
+        except AwsRefusedError as error:
+            if error.code != "InvalidAMIName.Duplicate":
                 raise
+            for image in self._named(registration.name):
+                if image.get("ImageLocation", "").strip("/") == registration.location.path:
+                    return image["ImageId"]
+            raise
 
     def describe(self, image_id: str) -> Ami | None:
         """DescribeImages of one AMI; None while EC2 does not know it (yet).
@@ -44,13 +49,15 @@ class Ec2ImageRegistry:
             AwsRefusedError: EC2 refused.
             TransferError: EC2 could not be reached.
         """
-        with translated(f"describe AMI {image_id}"):
-            try:
-                images = self._client.describe_images(ImageIds=[image_id])["Images"]
-            except ClientError as error:
-                if error_code(error) == "InvalidAMIID.NotFound":
-                    return None
-                raise
+        try:
+            images = self._transport.call(
+                f"describe AMI {image_id}",
+                lambda: self._client.describe_images(ImageIds=[image_id])["Images"],
+            )
+        except AwsRefusedError as error:
+            if error.code == "InvalidAMIID.NotFound":
+                return None
+            raise
         return _ami(images[0]) if images else None
 
     def find(self, name: str) -> Ami | None:
@@ -60,22 +67,15 @@ class Ec2ImageRegistry:
             AwsRefusedError: EC2 refused.
             TransferError: EC2 could not be reached.
         """
-        with translated(f"look for an AMI named {name!r}"):
-            images = self._named(name)
+        images = self._named(name)
         return _ami(images[0]) if images else None
 
     def _named(self, name: str) -> "list[ImageTypeDef]":
         filters: list[FilterTypeDef] = [{"Name": "name", "Values": [name]}]
-        return self._client.describe_images(Owners=["self"], Filters=filters)["Images"]
-
-    def _registered_before(self, registration: Registration, error: ClientError) -> str:
-        retries = error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)
-        if error_code(error) != "InvalidAMIName.Duplicate" or not retries:
-            return ""
-        for image in self._named(registration.name):
-            if image.get("ImageLocation", "").strip("/") == registration.location.path:
-                return image["ImageId"]
-        return ""
+        return self._transport.call(
+            f"look for an AMI named {name!r}",
+            lambda: self._client.describe_images(Owners=["self"], Filters=filters)["Images"],
+        )
 
 
 def _request(registration: Registration) -> "RegisterImageRequestTypeDef":

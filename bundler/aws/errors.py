@@ -1,14 +1,16 @@
 """botocore's errors to ours: what AWS said in one line, and what can be done about it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
 
 import urllib3.exceptions
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.parsers import ResponseParserError
-from s3transfer.exceptions import RetriesExceededError, S3UploadFailedError
 
 from bundler.aws.remedies import CLIENT_FAILURES, HEAD_CODES, PASSING_CODES, REMEDIES
 from bundler.errors import AwsRefusedError, BundlerError, TransferError
@@ -27,7 +29,7 @@ _SECRETS = re.compile(
 
 @contextmanager
 def translated(subject: str) -> Iterator[None]:
-    """Turn botocore's and s3transfer's errors into ours; `subject` is operation and subject.
+    """Turn botocore's errors into ours; `subject` is operation and subject.
 
     Raises:
         UsageError: credentials, profile or region are missing or wrong on this side.
@@ -44,8 +46,6 @@ def translated(subject: str) -> Iterator[None]:
     except (
         BotoCoreError,
         ResponseParserError,
-        RetriesExceededError,
-        S3UploadFailedError,
         urllib3.exceptions.HTTPError,
         ConnectionError,
         TimeoutError,
@@ -80,17 +80,44 @@ def _right_region(error: ClientError) -> str:
 def _client_error(subject: str, error: ClientError) -> BundlerError:
     code = error_code(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    words = _one_line(str(error.response.get("Error", {}).get("Message", "")))
+    words = str(error.response.get("Error", {}).get("Message", ""))
     remedy = REMEDIES.get(code, "")
     if code in _WRONG_REGION_CODES and (region := _right_region(error)):
         remedy = f"the bucket is in {region}: give that region"
-    message = f"{subject}: {words or 'refused'} ({code or status})"
-    if remedy:
-        message = f"{message}; {remedy}"
+    if code in _CLOCK_CODES and (skew := clock_skew(error.response)) is not None:
+        remedy = f"{remedy}: it is {describe_skew(skew)}"
+    return refusal(subject, code, words, status=status, remedy=remedy)
+
+
+def refusal(
+    subject: str, code: str, words: str, *, status: int = 0, remedy: str | None = None
+) -> AwsRefusedError | TransferError:
+    """The error for a service's code and words: final, or of those that may pass."""
+    told = remedy if remedy is not None else REMEDIES.get(code, "")
+    message = f"{subject}: {_one_line(words) or 'refused'} ({code or status})"
+    if told:
+        message = f"{message}; {told}"
     if code in PASSING_CODES or (status >= 500 and code != "NotImplemented"):
-        return TransferError(message)
+        return TransferError(message, code=code)
     return AwsRefusedError(message, code=code)
 
+
+def clock_skew(response: Mapping[str, Any], now: datetime | None = None) -> float | None:
+    """Seconds that this machine's clock is ahead of AWS's; None when the reply has no Date."""
+    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    try:
+        told = parsedate_to_datetime(headers.get("date", ""))
+        return ((now or datetime.now(UTC)) - told).total_seconds()
+    except (TypeError, ValueError):
+        return None
+
+
+def describe_skew(seconds: float) -> str:
+    """Such as "12 s behind AWS's clock"."""
+    return f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} AWS's clock"
+
+
+_CLOCK_CODES = frozenset(("RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch"))
 
 _WRONG_REGION_CODES = frozenset(
     ("PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed")

@@ -35,6 +35,26 @@ PASSING_CODES = frozenset(
 )
 """Codes, some with a status below 500, after which the same request may succeed later."""
 
+UNSUPPORTED_CODES = frozenset(("MalformedXML", "MethodNotAllowed", "NotImplemented"))
+"""Codes of servers other than AWS that do not know a request, or not all that it says."""
+
+THROTTLING_CODES = frozenset(
+    (
+        "503",
+        "BandwidthLimitExceeded",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequests",
+        "TooManyRequestsException",
+    )
+)
+"""Codes by which a service asks for fewer requests; 503 is what HEAD has instead of SlowDown."""
+
 _LOG_IN = "log in again (for IAM Identity Center: aws sso login)"
 _SET_CREDENTIALS = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile with credentials"
@@ -43,8 +63,9 @@ _ALLOW = "the caller's IAM policy, or the bucket's policy, must allow it"
 _CHECK_NETWORK = "check the network, the proxy, the region and the endpoint's URL"
 
 REMEDIES = {
-    "AccessControlListNotSupported": "EC2 reads bundles by the ACL aws-exec-read: set the "
-    "bucket's object ownership to BucketOwnerPreferred, use another bucket, or send no ACL",
+    "AccessControlListNotSupported": "EC2 reads bundles by the ACL aws-exec-read: --enable-acls "
+    "sets the object ownership of a bucket of yours to BucketOwnerPreferred; or use another "
+    "bucket, or --acl none where EC2 need not read the bundle",
     "AccessDenied": _ALLOW,
     "AccessForbidden": _ALLOW,
     "AllAccessDisabled": "AWS has disabled the bucket: ask AWS Support",
@@ -60,6 +81,8 @@ REMEDIES = {
     "deregister the AMI that has it",
     "InvalidAMIName.Malformed": "a name has 3 to 128 letters, digits, blanks or ()[]./-'@_",
     "InvalidAccessKeyId": "check the access key and that its partition is the region's",
+    "InvalidArgument": "if it is the ACL: servers other than AWS may not know aws-exec-read; "
+    "--acl none sends none",
     "InvalidBucketName": "a name has 3 to 63 lower-case letters, digits, dots and hyphens",
     "InvalidClientTokenId": "check the access key and that its partition is the region's",
     "InvalidManifest": "usual causes: the bucket is in another region; EC2 may not read the "

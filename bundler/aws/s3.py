@@ -1,35 +1,29 @@
 """Bundle store: objects below one prefix of one bucket."""
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from typing import TYPE_CHECKING, BinaryIO, cast
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from io import BytesIO
+from typing import TYPE_CHECKING, BinaryIO
 
-import urllib3.exceptions
-from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
-from s3transfer.manager import TransferConfig
-
-from bundler.aws.errors import error_code, translated
-from bundler.aws.remedies import REMEDIES
-from bundler.aws.upload import MAX_IN_FLIGHT, UploadQueue, transfer_config
-from bundler.errors import AwsRefusedError, TransferError
+from bundler.aws.body import watch_bodies
+from bundler.aws.download import download
+from bundler.aws.objects import S3Objects
+from bundler.aws.remedies import UNSUPPORTED_CODES
+from bundler.aws.transport import Transport
+from bundler.aws.upload import UploadQueue
+from bundler.errors import AwsRefusedError
 from bundler.model.image import ImageLocation
+from bundler.model.stored import StoredObject
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.literals import BucketLocationConstraintType
-    from mypy_boto3_s3.type_defs import CreateBucketRequestTypeDef, GetObjectRequestTypeDef
 
 ACL = "aws-exec-read"
 """Canned ACL that lets EC2 read bundles.  Source: S3 user guide, canned ACL."""
 
 NO_ACL = "none"
 """Said instead of an ACL where none is to be sent: the bucket takes none."""
-
-READ_SIZE = 1024 * 1024
-"""Bytes of a chunk that get() gives, at most."""
-
-READ_ATTEMPTS = 5
-"""Times that get() asks for the rest of one object after its stream broke.  Our choice."""
 
 
 class S3BundleStore:
@@ -44,20 +38,16 @@ class S3BundleStore:
         client: "S3Client",
         location: ImageLocation,
         *,
+        transport: Transport | None = None,
         acl: str = ACL,
-        max_in_flight: int = MAX_IN_FLIGHT,
-        config: TransferConfig | None = None,
         progress: Callable[[int], object] | None = None,
     ) -> None:
-        self._client = client
+        watch_bodies(client)
         self._location = location
-        self._acl = "" if acl == NO_ACL else acl
+        self._objects = S3Objects(client, transport or Transport())
+        self._stopped = threading.Event()
         self._uploads = UploadQueue(
-            client,
-            acl=self._acl,
-            config=config or transfer_config(),
-            max_in_flight=max_in_flight,
-            progress=progress,
+            self._objects, acl="" if acl == NO_ACL else acl, progress=progress
         )
 
     @property
@@ -65,74 +55,133 @@ class S3BundleStore:
         """The bucket and prefix."""
         return self._location
 
-    def prepare(self) -> None:
-        """Make sure that the bucket is there, in this region, and takes the ACL; or create it.
+    @property
+    def concurrency(self) -> int:
+        """Objects that may be read side by side."""
+        return self._objects.transport.settings.max_concurrency
 
-        Raises:
-            AwsRefusedError: it cannot be used or created.
-            TransferError: S3 cannot be reached.
-        """
-        region = self._client.meta.region_name
-        bucket = self._location.bucket
-        try:
-            with translated(f"look at s3://{bucket}"):
-                found = self._client.head_bucket(Bucket=bucket).get("BucketRegion", "")
-        except AwsRefusedError as error:
-            if error.code != "NotFound":
-                raise
-            self._create_bucket(region)
-            return
-        # Servers that are not AWS do not tell a region.
-        if found and found != region:
-            raise AwsRefusedError(
-                f"look at s3://{bucket}: expected it in {region}, got {found}; give that region "
-                "or another bucket: EC2 registers bundles of its own region only",
-                code="PermanentRedirect",
-            )
-        if self._acl:
-            self._check_acls_are_on()
+    @property
+    def sent_count(self) -> int:
+        """Objects that were sent or copied."""
+        return self._uploads.sent_count
 
-    def put(self, name: str, body: BinaryIO, *, sha1: bytes) -> None:
+    @property
+    def held_count(self) -> int:
+        """Objects that S3 held already, so that they were not sent."""
+        return self._uploads.held_count
+
+    def put(
+        self,
+        name: str,
+        body: BinaryIO,
+        *,
+        sha1: bytes,
+        may_be_held: bool = False,
+        only_new: bool = False,
+    ) -> None:
         """Send an object in the background; waits while too many are on their way.
 
-        S3 checks the SHA-1, or the CRC-32 of what is sent in pieces.
+        S3 checks the SHA-1.  With `may_be_held` S3 is asked first whether it holds just this
+        object; with `only_new` an object of that name, put there by somebody else meanwhile,
+        is an error.
 
         Raises:
             AwsRefusedError: S3 refused an object.
+            ExistsError: `only_new` does not hold.
             TransferError: an object did not arrive.
             HostError: a body could not be read.
             RuntimeError: an earlier call has failed, or cancel() was called.
         """
-        self._uploads.put(self._location.join(name), body, sha1=sha1)
+        self._uploads.put(
+            self._location.join(name),
+            body,
+            sha1=sha1,
+            may_be_held=may_be_held,
+            only_new=only_new,
+        )
+
+    def copy(self, source: ImageLocation, name: str, *, sha1: bytes) -> None:
+        """Copy an object within S3 in the background; as put().
+
+        Raises:
+            VerificationError: S3 computed another SHA-1.
+            AwsRefusedError, TransferError, RuntimeError: as put().
+        """
+        self._uploads.copy(source, self._location.join(name), sha1=sha1)
 
     def flush(self) -> None:
         """Wait until every object put so far has arrived.
 
         Raises:
-            AwsRefusedError: S3 refused an object.
-            TransferError: an object did not arrive.
-            HostError: a body could not be read.
-            RuntimeError: an earlier call has failed, or cancel() was called.
+            AwsRefusedError, ExistsError, TransferError, HostError, RuntimeError: as put().
         """
         self._uploads.flush()
 
     def cancel(self) -> None:
         """Give up what is still on its way, without waiting for it; nothing is raised."""
+        self._stopped.set()
         self._uploads.cancel()
 
-    def get(self, name: str) -> Iterator[bytes]:
-        """Read an object in chunks of at most READ_SIZE bytes; a broken stream is taken up again.
+    def fetch(
+        self,
+        name: str,
+        file: BinaryIO,
+        *,
+        sha1: bytes,
+        limit: int,
+        advance: Callable[[int], object],
+    ) -> int:
+        """Write an object with that SHA-1 into an empty file; its size.  For many threads.
 
         Raises:
+            VerificationError: it has another SHA-1, or more than `limit` bytes.
             AwsRefusedError: S3 refused, or there is no such object.
             TransferError: the object did not arrive whole.
+            CancelledError: cancel() was called.
+            OSError: the file cannot be written.
+        """
+        return download(
+            self._objects,
+            self._location.join(name),
+            file,
+            sha1=sha1,
+            limit=limit,
+            advance=advance,
+            stopped=self._stopped,
+        )
+
+    def read(self, name: str, *, limit: int) -> bytes:
+        """The bytes of an object of at most `limit` bytes.
+
+        Raises:
+            InputError: it is larger.
+            AwsRefusedError, TransferError: as fetch().
+        """
+        file = BytesIO()
+        download(
+            self._objects,
+            self._location.join(name),
+            file,
+            sha1=None,
+            limit=limit,
+            advance=lambda size: None,
+            stopped=self._stopped,
+        )
+        return file.getvalue()
+
+    def head(self, name: str) -> StoredObject | None:
+        """What S3 tells of an object; None when there is none.  For many threads.
+
+        Raises:
+            AwsRefusedError: S3 refused.
+            TransferError: S3 cannot be reached.
         """
         location = self._location.join(name)
-        with translated(f"get {location.url}"):
-            yield from self._read(location)
+        stored = self._objects.head(location, stopped=self._stopped)
+        return None if stored is None else replace(stored, name=name)
 
-    def list(self, prefix: str) -> Iterator[str]:
-        """Names of the objects that begin with `prefix`, in S3's order.
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """The objects that begin with `prefix`, in S3's order.
 
         Raises:
             AwsRefusedError: S3 refused.
@@ -140,86 +189,36 @@ class S3BundleStore:
         """
         location = self._location.join(prefix)
         skipped = len(location.key) - len(prefix)
-        with translated(f"list {location.url}"):
-            pages = self._client.get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=location.bucket, Prefix=location.key):
-                for item in page.get("Contents", []):
-                    yield item["Key"][skipped:]
+        for stored in self._objects.list(location):
+            yield replace(stored, name=stored.name[skipped:])
 
-    def delete(self, name: str) -> None:
-        """Remove an object; it is no error when there is none.
+    def delete(self, names: Sequence[str]) -> None:
+        """Remove objects; it is no error when there are none.
 
         Raises:
             AwsRefusedError: S3 refused.
             TransferError: S3 cannot be reached.
         """
-        location = self._location.join(name)
-        with translated(f"delete {location.url}"):
-            self._client.delete_object(Bucket=location.bucket, Key=location.key)
+        self._objects.delete([self._location.join(name) for name in names])
 
-    def _read(self, location: ImageLocation) -> Iterator[bytes]:
-        request: GetObjectRequestTypeDef = {"Bucket": location.bucket, "Key": location.key}
-        offset = 0
-        for attempts_left in reversed(range(READ_ATTEMPTS)):
-            response = self._client.get_object(**request)
-            if offset and not response.get("ContentRange", "").startswith(f"bytes {offset}-"):
-                raise TransferError(f"get {location.url}: the server cannot go on at {offset}")
-            with closing(response["Body"]) as body:
-                try:
-                    while chunk := body.read(READ_SIZE):
-                        offset += len(chunk)
-                        yield chunk
-                    return
-                except _BROKEN_STREAM:
-                    if not attempts_left:
-                        raise
-            # The rest, and of the same object: another may have taken its place.
-            if offset:
-                request["Range"] = f"bytes={offset}-"
-                request["IfMatch"] = response["ETag"]
+    def abort_uploads(self, prefix: str, belongs: Callable[[str], bool]) -> int:
+        """Abort multipart uploads, begun and never ended, of names that belong; their number.
 
-    def _create_bucket(self, region: str) -> None:
-        request: CreateBucketRequestTypeDef = {"Bucket": self._location.bucket}
-        if region != _REGION_WITHOUT_CONSTRAINT:
-            constraint = cast("BucketLocationConstraintType", region)
-            request["CreateBucketConfiguration"] = {"LocationConstraint": constraint}
-        if self._acl:
-            # New buckets take no ACLs otherwise; they still are private.
-            request["ObjectOwnership"] = "BucketOwnerPreferred"
-        with translated(f"create s3://{self._location.bucket} in {region}"):
-            try:
-                self._client.create_bucket(**request)
-            except ClientError as error:
-                # Another process of ours was faster, or our first reply was lost.
-                if error_code(error) != "BucketAlreadyOwnedByYou":
-                    raise
+        Servers and policies that do not let us look are left alone.
 
-    def _check_acls_are_on(self) -> None:
-        bucket = self._location.bucket
+        Raises:
+            AwsRefusedError: S3 refused to abort one.
+            TransferError: S3 cannot be reached.
+        """
+        location = self._location.join(prefix)
+        skipped = len(location.key) - len(prefix)
         try:
-            with translated(f"read the object ownership of s3://{bucket}"):
-                reply = self._client.get_bucket_ownership_controls(Bucket=bucket)
-                rules = reply["OwnershipControls"]["Rules"]
-        except AwsRefusedError:
-            # Never set (ACLs are on), or not for us to know: then put() will tell.
-            return
-        if any(rule["ObjectOwnership"] == "BucketOwnerEnforced" for rule in rules):
-            code = "AccessControlListNotSupported"
-            raise AwsRefusedError(
-                f"put objects with ACL {self._acl} to s3://{bucket}: its object ownership is "
-                f"BucketOwnerEnforced, so it takes no ACL; {REMEDIES[code]}",
-                code=code,
-            )
-
-
-_REGION_WITHOUT_CONSTRAINT = "us-east-1"
-"""Where CreateBucket refuses a LocationConstraint; elsewhere it wants one."""
-
-_BROKEN_STREAM = (
-    HTTPClientError,
-    IncompleteReadError,
-    urllib3.exceptions.HTTPError,
-    ConnectionError,
-    TimeoutError,
-)
-"""What a stream that ends early raises."""
+            uploads = list(self._objects.list_uploads(location))
+        except AwsRefusedError as error:
+            if error.code in UNSUPPORTED_CODES or error.code == "AccessDenied":
+                return 0
+            raise
+        found = [(key, upload) for key, upload in uploads if belongs(key[skipped:])]
+        for key, upload in found:
+            self._objects.abort_upload(location.bucket, key, upload)
+        return len(found)

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import boto3
@@ -13,6 +13,7 @@ from botocore.exceptions import UnknownRegionError
 
 from bundler import __version__
 from bundler.aws.errors import translated
+from bundler.aws.transport import Transport, TransportSettings
 from bundler.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,18 +21,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
 
-REQUEST_ATTEMPTS = 8
-"""Times a request is sent before it fails, with growing pauses between.  Our choice: botocore's
-own 3 were measured to give up on a throttled upload after 2 seconds."""
-
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a connection."""
-
-READ_TIMEOUT = 60
-"""Seconds to wait for the next bytes of a reply."""
-
-CONNECTION_COUNT = 16
-"""Most connections that a client keeps open: uploads and downloads run side by side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +32,8 @@ class Cloud:
     region: str
     endpoint_url: str
     """Where all services are, instead of AWS's own addresses; empty for AWS itself."""
-    attempts: int
+    transport: Transport
+    """Retries, pace and counts that all clients share."""
     _session: boto3.session.Session = field(repr=False)
 
     @classmethod
@@ -51,7 +43,7 @@ class Cloud:
         region: str = "",
         profile: str = "",
         endpoint_url: str = "",
-        attempts: int = REQUEST_ATTEMPTS,
+        settings: TransportSettings | None = None,
     ) -> Self:
         """Find region and credentials as the AWS CLI does; empty texts are not given.
 
@@ -75,7 +67,12 @@ class Cloud:
                 "AWS_SECRET_ACCESS_KEY, name a profile with --profile or AWS_PROFILE, "
                 "or run on an instance with a role"
             )
-        return cls(region=region, endpoint_url=endpoint_url, attempts=attempts, _session=session)
+        return cls(
+            region=region,
+            endpoint_url=endpoint_url,
+            transport=Transport(settings),
+            _session=session,
+        )
 
     def s3(self) -> "S3Client":
         """A client of S3.
@@ -84,9 +81,12 @@ class Cloud:
             UsageError: the region's name cannot be one.
         """
         with translated("AWS configuration"):
-            return self._session.client(
+            client = self._session.client(
                 "s3", self.region, endpoint_url=self.endpoint_url or None, config=self._config()
             )
+        if self.transport.settings.is_requester_paying:
+            client.meta.events.register("before-call.s3", _pay)
+        return client
 
     def ec2(self) -> "EC2Client":
         """A client of EC2.
@@ -112,16 +112,25 @@ class Cloud:
 
     def _config(self) -> Config:
         endpoint_names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+        settings = self.transport.settings
         is_elsewhere = self.endpoint_url or any(os.environ.get(name) for name in endpoint_names)
         return Config(
-            retries={"mode": "standard", "total_max_attempts": self.attempts},
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
-            max_pool_connections=CONNECTION_COUNT,
+            # What is tried again, and when, is decided in aws/retry.py alone.
+            retries={"mode": "standard", "total_max_attempts": 1},
+            connect_timeout=min(CONNECT_TIMEOUT, settings.timeout),
+            read_timeout=settings.timeout,
+            max_pool_connections=settings.max_concurrency + 2,
+            # Parts are checked by their SHA-1; whoever reads more asks for a checksum.
+            response_checksum_validation="when_required",
             user_agent_extra=f"ami-bundler/{__version__}",
             # Servers that are not AWS seldom have a host name for each bucket.
             s3={"addressing_style": "path"} if is_elsewhere else None,
         )
+
+
+def _pay(params: dict[str, Any], **_: object) -> None:
+    """Accept to pay for a request to a bucket whose owner does not (RequestPayer)."""
+    params["headers"]["x-amz-request-payer"] = "requester"
 
 
 def configured_region(profile: str) -> str:

@@ -1,94 +1,108 @@
 """Objects on their way to S3: several at a time, never more than fit the memory."""
 
-import base64
 import io
+import logging
 import threading
-import zlib
+from base64 import b64encode
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from hashlib import md5
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from s3transfer.manager import TransferConfig, TransferManager
-from s3transfer.subscribers import BaseSubscriber
-
-from bundler.aws.errors import interruption, translated
-from bundler.errors import HostError
+from bundler.aws.body import UploadBody
+from bundler.aws.objects import S3Objects, described, sha1_of
+from bundler.aws.remedies import UNSUPPORTED_CODES
+from bundler.errors import (
+    AwsRefusedError,
+    ExistsError,
+    InputError,
+    TransferError,
+    VerificationError,
+)
 from bundler.model.bundle import MIB
 from bundler.model.image import ImageLocation
+from bundler.model.stored import StoredObject
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-    from s3transfer.futures import TransferFuture
+    from mypy_boto3_s3.type_defs import CopyObjectRequestTypeDef, PutObjectRequestTypeDef
 
-MAX_IN_FLIGHT = 4
-"""Most objects that are queued or being sent at a time.  Our choice: 40 MiB of usual parts."""
+_logger = logging.getLogger(__name__)
 
+MAX_HELD_SIZE = 80 * MIB
+"""Most bytes of bodies that are queued or being sent, as long as there is more than one."""
 
-def transfer_config() -> TransferConfig:
-    """How objects are sent: whole below 16 MiB, else in pieces of 16 MiB, 4 requests at a time.
-
-    At most 6 pieces (4 on their way, 1 waiting, 1 being read) are held in memory.
-    """
-    return TransferConfig(
-        multipart_threshold=16 * MIB,
-        multipart_chunksize=16 * MIB,
-        max_request_concurrency=4,
-        max_submission_concurrency=1,
-        max_in_memory_upload_chunks=5,
-    )
+MAX_OBJECT_SIZE = 5 * 1024 * MIB
+"""Most bytes of an object that is sent or copied in one request.  Source: PutObject, CopyObject.
+No tool makes parts as large; so a part is never sent in pieces, and S3 checks, and keeps, the
+very SHA-1 that stands in the manifest."""
 
 
 class UploadQueue:
-    """Uploads side by side; put(), flush() and cancel() are for one thread.
+    """Uploads side by side; put(), copy(), flush() and cancel() are for one thread.
 
     After a failure or cancel() the queue takes nothing more.
     """
 
     def __init__(
         self,
-        client: "S3Client",
+        objects: S3Objects,
         *,
         acl: str,
-        config: TransferConfig,
-        max_in_flight: int,
         progress: Callable[[int], object] | None,
     ) -> None:
+        self._objects = objects
         self._acl = acl
-        self._threshold = config.multipart_threshold
-        self._max_in_flight = max_in_flight
         self._progress = progress
-        self._changed = threading.Condition()
-        self._uploads: list[_Upload] = []
-        self._is_cancelled = False
-        client.meta.events.register_first(
-            "needs-retry.s3", _end_interrupted, unique_id="ami-bundler-end-interrupted"
-        )
-        self._manager = TransferManager(client, config)
+        self._stopped = threading.Event()
+        self._running: dict[Future[None], int] = {}
+        self._lock = threading.Lock()
+        self._max_running = objects.transport.settings.max_concurrency
+        self._pool = ThreadPoolExecutor(self._max_running, thread_name_prefix="upload")
+        self.sent_count = 0
+        """Objects that were sent."""
+        self.held_count = 0
+        """Objects that S3 held already, so that they were not sent."""
 
-    def put(self, location: ImageLocation, body: BinaryIO, *, sha1: bytes) -> None:
+    def put(
+        self,
+        location: ImageLocation,
+        body: BinaryIO,
+        *,
+        sha1: bytes,
+        may_be_held: bool = False,
+        only_new: bool = False,
+    ) -> None:
         """Send `body` in the background and close it; wait while too many are on their way.
+
+        With `may_be_held` S3 is asked first whether it holds just this object already; with
+        `only_new` an object of that name, put there meanwhile by somebody else, is an error.
 
         Raises:
             AwsRefusedError: S3 refused this or an earlier object.
             TransferError: an earlier object did not arrive.
             HostError: the body of an earlier object could not be read.
+            InputError: it is larger than S3 takes.
         """
         try:
-            self._wait(self._max_in_flight - 1)
-            upload = _Upload(location, body, self._changed, self._progress)
-            arguments = self._arguments(body, sha1)
-            with translated(upload.subject):
-                upload.future = self._manager.upload(
-                    # A reader is all that s3transfer needs of a file.
-                    cast("BinaryIO", _Body(body, upload.subject)),
-                    location.bucket,
-                    location.key,
-                    extra_args=arguments,
-                    subscribers=[upload],
+            size = body.seek(0, io.SEEK_END)
+            if size > MAX_OBJECT_SIZE:
+                raise InputError(
+                    f"put {location.url}: expected at most {MAX_OBJECT_SIZE} bytes, got {size}"
                 )
-            self._uploads.append(upload)
+            upload = _Upload(location=location, body=body, size=size, sha1=sha1, only_new=only_new)
+            self._submit(lambda: self._send(upload, may_be_held=may_be_held), size)
         except BaseException:
             body.close()
             raise
+
+    def copy(self, source: ImageLocation, location: ImageLocation, *, sha1: bytes) -> None:
+        """Copy an object within S3, in the background (CopyObject); S3 computes its SHA-1.
+
+        Raises:
+            AwsRefusedError, TransferError, HostError: as put().
+        """
+        self._submit(lambda: self._copy(source, location, sha1), 0)
 
     def flush(self) -> None:
         """Wait until all has arrived.
@@ -98,121 +112,159 @@ class UploadQueue:
             TransferError: an object did not arrive.
             HostError: the body of an object could not be read.
         """
-        self._wait(0)
+        self._wait(lambda: not self._running)
 
     def cancel(self) -> None:
-        """Give up all uploads without waiting: each ends at its next read and is then aborted."""
-        self._is_cancelled = True
-        uploads, self._uploads = self._uploads, []
-        for upload in uploads:
-            upload.future.cancel()
+        """Give up all uploads without waiting: each ends at its next read."""
+        self._stopped.set()
+        self._running.clear()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _wait(self, most: int) -> None:
-        """Wait until at most `most` uploads are unfinished; the first failure ends them all."""
-        if self._is_cancelled:
+    def _submit(self, work: Callable[[], None], size: int) -> None:
+        self._wait(
+            lambda: (
+                not self._running
+                or (
+                    len(self._running) < self._max_running
+                    and sum(self._running.values()) + size <= MAX_HELD_SIZE
+                )
+            )
+        )
+        self._running[self._pool.submit(work)] = size
+
+    def _wait(self, is_enough: Callable[[], bool]) -> None:
+        """Wait for uploads until it is enough; the first failure ends them all."""
+        if self._stopped.is_set():
             raise RuntimeError("uploads were cancelled, or one has failed")
         try:
             while True:
-                with self._changed:
-                    finished = [upload for upload in self._uploads if upload.is_finished]
-                    if not finished and len(self._uploads) > most:
-                        self._changed.wait()
-                for upload in finished:
-                    self._uploads.remove(upload)
-                    with translated(upload.subject):
-                        upload.future.result()
-                if len(self._uploads) <= most and not finished:
+                for future in [future for future in self._running if future.done()]:
+                    del self._running[future]
+                    future.result()
+                if is_enough():
                     return
+                wait(self._running, return_when=FIRST_COMPLETED)
         except BaseException:
             self.cancel()
             raise
 
-    def _arguments(self, body: BinaryIO, sha1: bytes) -> dict[str, Any]:
-        """Arguments of PutObject, or of the calls of a multipart upload: ACL and one checksum."""
-        # S3 takes a SHA-1 of pieces only as a digest of digests; a CRC-32 may be of the whole.
-        size = body.seek(0, io.SEEK_END)
-        if size < self._threshold:
-            checksum = ("ChecksumSHA1", sha1)
-        else:
-            checksum = ("ChecksumCRC32", _crc32(body).to_bytes(4, "big"))
-        body.seek(0)
-        arguments = {checksum[0]: base64.b64encode(checksum[1]).decode()}
-        return {**arguments, "ACL": self._acl} if self._acl else arguments
-
-
-class _Upload(BaseSubscriber):
-    """One upload; s3transfer's threads call on_progress() and on_done()."""
-
-    future: "TransferFuture"
-    """Set as soon as the upload is queued, before anything waits for it."""
-
-    def __init__(
-        self,
-        location: ImageLocation,
-        body: BinaryIO,
-        changed: threading.Condition,
-        progress: Callable[[int], object] | None,
-    ) -> None:
-        self.subject = f"put {location.url}"
-        self.is_finished = False
-        self._body = body
-        self._changed = changed
-        self._progress = progress
-
-    def on_progress(self, future: "TransferFuture", bytes_transferred: int, **_: object) -> None:
-        """Tell of bytes sent; negative when they must be sent again."""
-        if self._progress is not None:
-            with self._changed:
-                self._progress(bytes_transferred)
-
-    def on_done(self, future: "TransferFuture", **_: object) -> None:
-        """Close the body and wake who waits."""
+    def _send(self, upload: "_Upload", *, may_be_held: bool) -> None:
+        """Send one object; in a thread of the pool."""
+        subject = f"put {upload.location.url}"
         try:
-            self._body.close()
+            if may_be_held and self._is_held(upload):
+                self._advance(upload.size)
+                with self._lock:
+                    self.held_count += 1
+                return
+            with self._objects.transport.gate.slot():
+                self._objects.transport.call(
+                    subject, lambda: self._put(upload, subject), stopped=self._stopped
+                )
+            with self._lock:
+                self.sent_count += 1
+        except AwsRefusedError as error:
+            if error.code in UNSUPPORTED_CODES and upload.only_new:
+                _logger.info("%s; sent again without a condition", error)
+                self._send(replace(upload, only_new=False), may_be_held=False)
+                return
+            if error.code != "PreconditionFailed":
+                raise
+            # Our own first request may have arrived, and its reply been lost.
+            if not self._is_held(upload):
+                raise ExistsError(f"{subject}: somebody else has put it there meanwhile") from error
         finally:
-            with self._changed:
-                self.is_finished = True
-                self._changed.notify_all()
+            upload.body.close()
 
-
-class _Body:
-    """A body whose read errors are this machine's failure, not the network's."""
-
-    def __init__(self, body: BinaryIO, subject: str) -> None:
-        self._body = body
-        self._subject = subject
-
-    def read(self, size: int | None = -1) -> bytes:
+    def _put(self, upload: "_Upload", subject: str) -> None:
+        """One PutObject, checked on both sides."""
+        body = UploadBody(
+            upload.body,
+            subject,
+            stopped=self._stopped,
+            take=lambda size: self._objects.transport.bandwidth.take(size, self._stopped),
+            advance=self._advance,
+        )
+        request: PutObjectRequestTypeDef = {
+            "Bucket": upload.location.bucket,
+            "Key": upload.location.key,
+            "Body": cast("BinaryIO", body),  # all that botocore needs of a file
+            "ContentLength": upload.size,
+            "ChecksumAlgorithm": "SHA1",
+            "ChecksumSHA1": b64encode(upload.sha1).decode(),
+        }
+        if self._acl:
+            request["ACL"] = self._acl  # type: ignore[typeddict-item]  # a text of the user's
+        if upload.only_new:
+            request["IfNoneMatch"] = "*"
         try:
-            return self._body.read(-1 if size is None else size)
-        except OSError as error:
-            raise HostError(f"{self._subject}: cannot read what is to be sent: {error}") from error
+            reply = self._objects.put(request)
+            if not upload.agrees(described(upload.location.key, upload.size, reply)):
+                raise TransferError(f"{subject}: S3 got other bytes than were sent")
+        except BaseException:
+            body.take_back()
+            raise
 
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._body.seek(offset, whence)
+    def _is_held(self, upload: "_Upload") -> bool:
+        """Whether S3 holds just this object: same size, and a digest that proves the rest."""
+        stored = self._objects.head(upload.location, stopped=self._stopped)
+        return stored is not None and stored.size == upload.size and upload.is_proven_by(stored)
 
-    def tell(self) -> int:
-        return self._body.tell()
+    def _copy(self, source: ImageLocation, location: ImageLocation, sha1: bytes) -> None:
+        subject = f"copy {source.url} to {location.url}"
+        request: CopyObjectRequestTypeDef = {
+            "Bucket": location.bucket,
+            "Key": location.key,
+            "CopySource": {"Bucket": source.bucket, "Key": source.key},
+            "ChecksumAlgorithm": "SHA1",
+        }
+        if self._acl:
+            request["ACL"] = self._acl  # type: ignore[typeddict-item]  # a text of the user's
+        with self._objects.transport.gate.slot():
+            reply = self._objects.transport.call(
+                subject, lambda: self._objects.copy(request), stopped=self._stopped
+            )
+        told = sha1_of(reply.get("CopyObjectResult", {}))
+        if told and told != sha1:
+            raise VerificationError(f"{subject}: expected SHA1 {sha1.hex()}, got {told.hex()}")
+        with self._lock:
+            self.sent_count += 1
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self._body.close()
+    def _advance(self, size: int) -> None:
+        if self._progress is not None:
+            with self._lock:
+                self._progress(size)
 
 
-def _crc32(body: BinaryIO) -> int:
-    body.seek(0)
-    crc = 0
-    while chunk := body.read(MIB):
-        crc = zlib.crc32(chunk, crc)
-    return crc
+@dataclass(slots=True, kw_only=True)
+class _Upload:
+    """One object to send; its MD5 is computed only for servers that know no SHA-1."""
 
+    location: ImageLocation
+    body: BinaryIO
+    size: int
+    sha1: bytes
+    only_new: bool
+    _md5: str = ""
 
-def _end_interrupted(caught_exception: Exception | None = None, **_: object) -> None:
-    """Send no request again that we ended ourselves: botocore takes that for a network error."""
-    if cause := interruption(caught_exception):
-        raise cause
+    def agrees(self, stored: StoredObject) -> bool:
+        """Whether nothing that S3 says speaks against the object's content."""
+        if not (stored.sha1 or stored.md5):
+            return True
+        return self.is_proven_by(stored)
+
+    def is_proven_by(self, stored: StoredObject) -> bool:
+        """Whether what S3 says of an object proves that it has this content."""
+        if stored.sha1:
+            return stored.sha1 == self.sha1
+        return bool(stored.md5) and stored.md5 == self._content_md5()
+
+    def _content_md5(self) -> str:
+        if not self._md5:
+            # S3's own ETag, on servers that know nothing better.
+            digest = md5(usedforsecurity=False)
+            self.body.seek(0)
+            while chunk := self.body.read(MIB):
+                digest.update(chunk)
+            self._md5 = digest.hexdigest()
+        return self._md5

@@ -5,10 +5,18 @@ import this module where they need it.
 """
 
 import argparse
+from collections.abc import Mapping
 
+from bundler.aws.bucket import S3Bucket
+from bundler.aws.retry import RetryPolicy
+from bundler.aws.s3 import NO_ACL, S3BundleStore
 from bundler.aws.session import Cloud, configured_region, partition
 from bundler.aws.sts import account_id
+from bundler.aws.transport import TransportSettings
+from bundler.cli.options import parse_count, parse_size
 from bundler.errors import UsageError
+from bundler.model.image import ImageLocation
+from bundler.workflow.ports import Advance
 
 
 def find_partition(arguments: argparse.Namespace) -> str:
@@ -20,13 +28,89 @@ def find_partition(arguments: argparse.Namespace) -> str:
 def open_cloud(arguments: argparse.Namespace) -> Cloud:
     """The account and region that the options name."""
     return Cloud.open(
-        region=arguments.region, profile=arguments.profile, endpoint_url=arguments.endpoint_url
+        region=arguments.region,
+        profile=arguments.profile,
+        endpoint_url=arguments.endpoint_url,
+        settings=transport_settings(arguments),
+    )
+
+
+def transport_settings(arguments: argparse.Namespace) -> TransportSettings:
+    """How requests are sent; commands that move little have no options for it."""
+    defaults = TransportSettings()
+    if "max_concurrency" not in arguments:
+        return defaults
+    bandwidth: str = arguments.max_bandwidth
+    return TransportSettings(
+        policy=RetryPolicy(
+            max_attempts=parse_count(arguments.max_attempts, "--max-attempts", most=100)
+            if arguments.max_attempts
+            else defaults.policy.max_attempts
+        ),
+        max_concurrency=parse_count(arguments.max_concurrency, "--max-concurrency", most=128)
+        if arguments.max_concurrency
+        else defaults.max_concurrency,
+        max_bandwidth=parse_size(bandwidth, "--max-bandwidth") if bandwidth else 0,
+        timeout=float(parse_count(arguments.timeout, "--timeout", most=3600))
+        if arguments.timeout
+        else defaults.timeout,
+        is_requester_paying=arguments.request_payer,
+    )
+
+
+def open_store(
+    cloud: Cloud,
+    location: ImageLocation,
+    *,
+    acl: str = NO_ACL,
+    progress: Advance | None = None,
+) -> S3BundleStore:
+    """The objects below a location; `acl` is sent with what is put there."""
+    return S3BundleStore(
+        cloud.s3(), location, transport=cloud.transport, acl=acl, progress=progress
+    )
+
+
+def prepare_bucket(arguments: argparse.Namespace, cloud: Cloud, location: ImageLocation) -> None:
+    """Make sure that the bucket is there and takes what will be put, or create it."""
+    tags = dict(_tag(word) for word in arguments.bucket_tag)
+    S3Bucket(cloud.s3(), location.bucket, cloud.transport).prepare(
+        acl="" if arguments.acl == NO_ACL else arguments.acl,
+        enable_acls=arguments.enable_acls,
+        tags=tags,
     )
 
 
 def find_account(arguments: argparse.Namespace) -> str:
     """The account of the AWS credentials (STS)."""
     try:
-        return account_id(open_cloud(arguments).sts())
+        cloud = open_cloud(arguments)
+        return account_id(cloud.sts(), cloud.transport)
     except UsageError as error:
         raise UsageError(f"{error}; or name the account with --account") from error
+
+
+def transfer_facts(cloud: Cloud, *, done: int, held: int) -> dict[str, int]:
+    """What was done, for programs: objects moved, there already, and requests repeated."""
+    return {
+        "transferred_count": done,
+        "held_count": held,
+        "retry_count": cloud.transport.retry_count,
+    }
+
+
+def describe_transfer(facts: Mapping[str, int]) -> str:
+    """What was done, for people."""
+    words = [f"{facts['transferred_count']} objects transferred"]
+    if facts["held_count"]:
+        words.append(f"{facts['held_count']} were there already")
+    if facts["retry_count"]:
+        words.append(f"{facts['retry_count']} requests repeated")
+    return ", ".join(words)
+
+
+def _tag(word: str) -> tuple[str, str]:
+    key, equals, value = word.partition("=")
+    if not key or not equals:
+        raise UsageError(f"--bucket-tag {word!r}: expected KEY=VALUE")
+    return key, value

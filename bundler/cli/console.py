@@ -6,12 +6,14 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TextIO
 
 from bundler.errors import HostError
+from bundler.workflow.ports import Advance
 
 
 def printable(text: str) -> str:
@@ -70,7 +72,7 @@ class Console:
         self._say(f"ami-bundler: {message}")
 
     @contextmanager
-    def task(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
+    def task(self, label: str, total: int) -> Iterator[Advance]:
         """A progress bar in bytes, on terminals only (workflow/ports.py, Progress)."""
         if self.is_quiet or not self.stderr.isatty():
             yield lambda size: None
@@ -85,9 +87,11 @@ class Console:
             unit_divisor=1024,
             file=self.stderr,
         ) as bar:
+            lock = threading.Lock()  # parts go side by side
 
             def advance(size: int) -> None:
-                bar.update(size)
+                with lock:
+                    bar.update(size)
 
             yield advance
 

@@ -14,10 +14,10 @@ from types import ModuleType
 
 from bundler.aws.ec2 import Ec2ImageRegistry
 from bundler.aws.embedded import embedded_cloud
-from bundler.aws.s3 import S3BundleStore
 from bundler.aws.session import Cloud
 from bundler.aws.sts import account_id
 from bundler.cli import publish, unbundle
+from bundler.cli.cloud import open_store
 from bundler.cli.console import Console, Result
 from bundler.cli.options import choice
 from bundler.errors import VerificationError
@@ -205,8 +205,8 @@ class _Demo:
         """Wait until the cloud answers: its first answers take seconds that are not ours."""
         self.console.note(f"starting an S3 and EC2 of our own (moto) at {self.url}")
         cloud = Cloud.open(region=REGION, endpoint_url=self.url)
-        account_id(cloud.sts())
-        Ec2ImageRegistry(cloud.ec2()).find(AMI_NAME)
+        account_id(cloud.sts(), cloud.transport)
+        Ec2ImageRegistry(cloud.ec2(), cloud.transport).find(AMI_NAME)
         return cloud
 
     def _build_image(self) -> Path:
@@ -221,17 +221,24 @@ class _Demo:
         words = ["--name", AMI_NAME, "--level", self.level.value]
         words += ["--key", self._path("user.pem"), "--cert", self._path("user.cert.pem")]
         words += ["--ec2-cert", self._path("ec2.cert.pem")]
-        words += ["--region", REGION, "--endpoint-url", self.url]
+        words += [
+            "--region",
+            REGION,
+            "--endpoint-url",
+            self.url,
+            "--state-dir",
+            self._path("state"),
+        ]
         facts = self._command(publish, "publish", *words, "--", str(image), LOCATION.url)
         return str(facts["image_id"])
 
     def _download(self, cloud: Cloud, name: str) -> Manifest:
         self.console.note(f"downloading {LOCATION.join(manifest_name(name)).url} and its parts")
-        store = S3BundleStore(cloud.s3(), LOCATION)
+        store = open_store(cloud, LOCATION)
         bundle = self.directory / "bundle"
         bundle.mkdir()
         start = time.monotonic()
-        manifest = download_bundle(store, name, bundle, progress=self.console).manifest
+        manifest = download_bundle(store, name, bundle, progress=self.console).signed.manifest
         self._note_stage("download", manifest.bundled_size, start)
         return manifest
 

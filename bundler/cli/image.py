@@ -3,16 +3,15 @@
 import argparse
 from pathlib import Path
 
-from bundler.cli.console import Console, Result
-from bundler.cli.options import (
+from bundler.cli.bundle_options import (
     add_bundle_options,
-    add_cloud_options,
-    add_force_option,
     add_key_options,
     bundle_keys,
     bundle_spec,
     find_account,
 )
+from bundler.cli.console import Console, Result
+from bundler.cli.options import add_cloud_options, add_force_option
 from bundler.host.bundle_directory import BundleDirectory
 from bundler.host.files import check_room
 from bundler.host.image_file import ImageSource
@@ -67,7 +66,14 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
                 progress=console,
             )
     manifest = directory / manifest_name(spec.name)
-    return Result(text=str(manifest), facts={"manifest": str(manifest), **bundle_facts(bundle)})
+    return Result(
+        text=str(manifest),
+        facts={
+            "manifest": str(manifest),
+            **bundle_facts(bundle),
+            "data_size": bundle.data_size,
+        },
+    )
 
 
 def bundle_facts(bundle: Bundle) -> dict[str, object]:

@@ -5,18 +5,27 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bundler.cli.console import Console, Result, printable
+from bundler.cli.options import add_cloud_options, add_transfer_options, is_url
 from bundler.workflow.manifest_file import manifest_facts, read_manifest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST")
+    parser.add_argument("manifest", metavar="MANIFEST", help="a file, or s3://BUCKET/KEY")
+    add_transfer_options(parser)
+    add_cloud_options(parser)
 
 
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Show a manifest; nothing of it is verified."""
     del console
-    facts = manifest_facts(read_manifest(arguments.manifest))
+    if is_url(arguments.manifest):
+        from bundler.cli.stored import open_stored  # slow to import
+
+        signed = open_stored(arguments, arguments.manifest).fetch()
+    else:
+        signed = read_manifest(Path(arguments.manifest))
+    facts = manifest_facts(signed)
     return Result(text="\n".join(printable(line) for line in _lines(facts)), facts=facts)
 
 

@@ -1,10 +1,8 @@
 """Options that several commands share."""
 
 import argparse
-import logging
 import os
 import re
-from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
@@ -12,20 +10,10 @@ from typing import TypeVar
 from bundler.cli.console import Console
 from bundler.errors import InputError, UsageError
 from bundler.host.files import read_bounded
-from bundler.host.image_file import ImageSource
-from bundler.model.bundle import MIB, PART_SIZE, CompressionLevel
-from bundler.model.image import Architecture, ImageType
-from bundler.model.mapping import BlockDeviceMapping
-from bundler.workflow.bundle_image import BundleKeys, BundleSpec
-from bundler.workflow.detect_architecture import detect_architecture
-from bundler.workflow.keys import Passphrase, load_bundle_keys
+from bundler.model.bundle import MIB
+from bundler.workflow.keys import Passphrase
 
 Choice = TypeVar("Choice", bound=StrEnum)
-
-DEFAULT_ARCHITECTURE = Architecture.X86_64
-"""What an image is taken for when neither the user nor the image says."""
-
-_logger = logging.getLogger(__name__)
 
 MAX_PASSPHRASE_FILE_SIZE = 4096
 """Most bytes of a passphrase file; our choice."""
@@ -37,6 +25,54 @@ def add_cloud_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--region", default="", help="default: AWS_REGION, or the profile's")
     group.add_argument("--profile", default="", help="a profile of ~/.aws (default: AWS_PROFILE)")
     group.add_argument("--endpoint-url", default="", metavar="URL", help="for private clouds")
+
+
+def add_transfer_options(parser: argparse.ArgumentParser) -> None:
+    """How requests to S3 are sent."""
+    group = parser.add_argument_group("transfer")
+    group.add_argument(
+        "--max-concurrency",
+        default="",
+        metavar="N",
+        help="requests side by side (default: 8; fewer while S3 asks to slow down)",
+    )
+    group.add_argument(
+        "--max-bandwidth",
+        default="",
+        metavar="SIZE",
+        help="bytes a second, or such as 5M (default: no limit)",
+    )
+    group.add_argument(
+        "--max-attempts",
+        default="",
+        metavar="N",
+        help="times a request is sent before it fails (default: 8)",
+    )
+    group.add_argument(
+        "--timeout",
+        default="",
+        metavar="SECONDS",
+        help="of silence after which a connection counts as dead (default: 60)",
+    )
+    group.add_argument(
+        "--request-payer",
+        action="store_true",
+        help="pay for requests to a bucket whose owner lets the requester pay",
+    )
+
+
+def add_resume_option(parser: argparse.ArgumentParser) -> None:
+    """--no-resume."""
+    parser.add_argument(
+        "--no-resume",
+        action="store_true",
+        help="begin anew: keep nothing of an interrupted run",
+    )
+
+
+def is_url(text: str) -> bool:
+    """Whether an argument names something in S3, not a file."""
+    return text.startswith("s3://")
 
 
 def add_passphrase_option(parser: argparse.ArgumentParser) -> None:
@@ -69,24 +105,6 @@ def read_passphrase(path: Path) -> bytes:
     return text.rstrip(b"\r")
 
 
-def add_key_options(parser: argparse.ArgumentParser) -> None:
-    """The keys that a bundle needs."""
-    group = parser.add_argument_group("keys")
-    group.add_argument(
-        "--key", "-k", type=Path, metavar="PEM", help="your private key (default: EC2_PRIVATE_KEY)"
-    )
-    group.add_argument(
-        "--cert", "-c", type=Path, metavar="PEM", help="your certificate (default: EC2_CERT)"
-    )
-    group.add_argument(
-        "--ec2-cert",
-        type=Path,
-        metavar="PEM",
-        help="EC2's certificate (default: built in, by the region's partition)",
-    )
-    add_passphrase_option(parser)
-
-
 def path_option(arguments: argparse.Namespace, name: str, variable: str) -> Path:
     """A path from an option or else from the environment.
 
@@ -99,142 +117,6 @@ def path_option(arguments: argparse.Namespace, name: str, variable: str) -> Path
     if path is None:
         raise UsageError(f"{arguments.command}: expected --{name} or {variable}, got neither")
     return path
-
-
-def bundle_keys(arguments: argparse.Namespace, console: Console) -> BundleKeys:
-    """Read the keys that the options name."""
-    key = path_option(arguments, "key", "EC2_PRIVATE_KEY")
-    certificate = path_option(arguments, "cert", "EC2_CERT")
-    return load_bundle_keys(
-        key,
-        certificate,
-        arguments.ec2_cert,
-        _partition(arguments, console),
-        passphrase(arguments, console, key),
-    )
-
-
-def _partition(arguments: argparse.Namespace, console: Console) -> str:
-    """The partition whose EC2 will open the bundle."""
-    if arguments.ec2_cert:
-        return "aws"
-    if arguments.endpoint_url:
-        console.warn("no --ec2-cert: only AWS's own EC2 opens the bundle, no private cloud")
-    settings = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_CONFIG_FILE")
-    is_configured = any(os.environ.get(name) for name in settings)
-    if not (arguments.region or arguments.profile or is_configured):
-        with suppress(RuntimeError, OSError):  # no home directory
-            is_configured = (Path.home() / ".aws/config").exists()
-        if not is_configured:
-            return "aws"
-    from bundler.cli.cloud import find_partition  # slow to import
-
-    return find_partition(arguments)
-
-
-def find_account(arguments: argparse.Namespace) -> str:
-    """The account given, hyphens removed, or else the one of the AWS credentials."""
-    if arguments.account is not None:
-        return str(arguments.account).replace("-", "")
-    from bundler.cli import cloud  # slow to import
-
-    return cloud.find_account(arguments)
-
-
-def add_bundle_options(parser: argparse.ArgumentParser) -> None:
-    """What the bundle shall be."""
-    group = parser.add_argument_group("bundle")
-    group.add_argument(
-        "--account",
-        "-u",
-        metavar="ID",
-        help="AWS account, 12 digits (default: asked of AWS STS)",
-    )
-    group.add_argument(
-        "--arch",
-        "-r",
-        default="",
-        help="i386, x86_64 or arm64 (default: what /sbin/init in the image is, else x86_64)",
-    )
-    group.add_argument("--type", default="machine", help="machine (default), kernel or ramdisk")
-    group.add_argument(
-        "--level",
-        default="balanced",
-        help="fast: 40 times as fast as gzip -9, 7 to 12%% larger than gzip -6; balanced "
-        "(default): 16 times as fast, as small; small: 4%% smaller, as slow as gzip -9",
-    )
-    group.add_argument(
-        "--block-device-mapping",
-        "-B",
-        action="append",
-        default=[],
-        metavar="VIRTUAL=DEVICE,...",
-        help="such as ami=sda1,root=/dev/sda1,ephemeral0=sdb; may be repeated",
-    )
-    group.add_argument("--kernel", default="", metavar="AKI", help="kernel id (paravirtual only)")
-    group.add_argument("--ramdisk", default="", metavar="ARI", help="ramdisk id")
-    group.add_argument("--product-code", action="append", default=[], metavar="CODE")
-    group.add_argument("--ancestor", action="append", default=[], metavar="AMI")
-    group.add_argument(
-        "--part-size",
-        default=str(PART_SIZE),
-        metavar="SIZE",
-        help="bytes of a part, or such as 5M (default: 10M, as EC2's own tools make them)",
-    )
-    group.add_argument(
-        "--dig-holes",
-        action="store_true",
-        help="read the image first and make its runs of zeros holes",
-    )
-    group.add_argument(
-        "--allow-large",
-        action="store_true",
-        help="take images over 10 GiB, EC2's limit; for private clouds",
-    )
-
-
-def bundle_spec(
-    arguments: argparse.Namespace,
-    source: ImageSource,
-    name: str,
-    account: str,
-    console: Console,
-) -> BundleSpec:
-    """The bundle that the options describe.
-
-    Raises:
-        UsageError: an argument that no bundle can have.
-    """
-    if arguments.product_code:
-        console.warn("EC2 was reported to refuse manifests with product codes")
-    mappings = [
-        BlockDeviceMapping.parse(text)
-        for option in arguments.block_device_mapping
-        for text in option.split(",")
-    ]
-    if len({mapping.virtual for mapping in mappings}) != len(mappings):
-        raise UsageError("block device mapping: a virtual name is given twice")
-    return BundleSpec(
-        name=name,
-        account=account,
-        architecture=_architecture(arguments, source),
-        image_type=choice("--type", arguments.type, ImageType),
-        block_device_mappings=tuple(mappings),
-        kernel_id=arguments.kernel,
-        ramdisk_id=arguments.ramdisk,
-        product_codes=tuple(arguments.product_code),
-        ancestor_ami_ids=tuple(arguments.ancestor),
-        part_size=parse_size(arguments.part_size, "--part-size"),
-        level=choice("--level", arguments.level, CompressionLevel),
-    )
-
-
-def _architecture(arguments: argparse.Namespace, source: ImageSource) -> Architecture:
-    if arguments.arch:
-        return choice("--arch", arguments.arch, Architecture)
-    detected = detect_architecture(source)
-    _logger.info("architecture: %s", detected or f"not found in the image: {DEFAULT_ARCHITECTURE}")
-    return detected or DEFAULT_ARCHITECTURE
 
 
 def choice(option: str, value: str, choices: type[Choice]) -> Choice:
@@ -260,6 +142,17 @@ def parse_size(text: str, option: str) -> int:
     if not match:
         raise UsageError(f"{option} {text!r}: expected bytes, or such as 512K or 10M")
     return int(match[1]) * {"": 1, "K": 1024, "M": MIB, "G": 1024 * MIB}[match[2]]
+
+
+def parse_count(text: str, option: str, *, most: int) -> int:
+    """A number from 1 to `most`.
+
+    Raises:
+        UsageError: not one.
+    """
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= most:
+        raise UsageError(f"{option} {text!r}: expected a number from 1 to {most}")
+    return int(text)
 
 
 def add_force_option(parser: argparse.ArgumentParser, what: str) -> None:

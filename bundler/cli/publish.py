@@ -1,36 +1,59 @@
 """ami-bundler publish."""
 
 import argparse
+import os
+from contextlib import ExitStack
 from pathlib import Path
 
 from bundler.aws.ec2 import Ec2ImageRegistry
-from bundler.aws.s3 import S3BundleStore
-from bundler.aws.session import Cloud
-from bundler.cli.cloud import open_cloud
-from bundler.cli.console import Console, Result
-from bundler.cli.image import bundle_facts
-from bundler.cli.options import (
+from bundler.cli.bundle_options import (
     add_bundle_options,
-    add_cloud_options,
-    add_force_option,
     add_key_options,
     bundle_keys,
     bundle_spec,
-    choice,
     find_account,
 )
+from bundler.cli.cloud import (
+    describe_transfer,
+    open_cloud,
+    open_store,
+    prepare_bucket,
+    transfer_facts,
+)
+from bundler.cli.console import Console, Result
+from bundler.cli.image import bundle_facts
+from bundler.cli.options import (
+    add_cloud_options,
+    add_force_option,
+    add_resume_option,
+    add_transfer_options,
+    choice,
+)
 from bundler.cli.register import add_registration_options, register
-from bundler.cli.upload import add_acl_option
-from bundler.errors import BundlerError
+from bundler.cli.upload import add_bucket_options
+from bundler.errors import BundlerError, ExistsError
 from bundler.host.image_file import ImageSource
 from bundler.host.processors import processor_count
+from bundler.host.state_file import StateFile
 from bundler.model.file_name import manifest_name
 from bundler.model.image import ImageLocation, VirtualizationType
 from bundler.model.registration import Registration
 from bundler.workflow.bundle_image import BundleKeys, BundleSpec, plan_bundle
 from bundler.workflow.keys import new_bundle_key
-from bundler.workflow.publish import PublishedBundle, check_name_free, publish_bundle
-from bundler.workflow.upload import find_old_bundle
+from bundler.workflow.publish import (
+    ANEW,
+    find_taken_name,
+    find_whole_bundle,
+    name_is_taken,
+    publish_bundle,
+)
+from bundler.workflow.publish_state import (
+    EarlierRun,
+    PublishState,
+    describe_source,
+    state_name,
+)
+from bundler.workflow.upload import find_bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,34 +64,70 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundle-name", "-p", default="", metavar="NAME", help="default: the image's"
     )
-    add_acl_option(parser)
+    add_bucket_options(parser)
     add_force_option(parser, "a bundle of that name in S3")
+    add_resume_option(parser)
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        metavar="DIR",
+        help="where it is kept what an interrupted run has done (default: "
+        "$XDG_STATE_HOME/ami-bundler, or ~/.local/state/ami-bundler)",
+    )
     add_bundle_options(parser)
     add_key_options(parser)
+    add_transfer_options(parser)
     add_cloud_options(parser)
 
 
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Bundle, upload and register."""
     location = ImageLocation.parse(arguments.location)
-    with ImageSource.open(arguments.image) as source:
+    with ImageSource.open(arguments.image) as source, ExitStack() as stack:
         keys = bundle_keys(arguments, console)
         cloud = open_cloud(arguments)
         account = find_account(arguments)
         name = arguments.bundle_name or arguments.image.name
         spec = bundle_spec(arguments, source, name, account, console)
         registration = _registration(arguments, spec, location)
-        registry = Ec2ImageRegistry(cloud.ec2())
-        check_name_free(registry, registration.name)
-        published = _publish(arguments, source, spec, keys, cloud, location, console)
-    try:
-        result = register(registry, registration, console)
-    except BundlerError:
-        console.note(
-            f"the bundle is whole: ami-bundler register {published.location.url} tries again"
+        registry = Ec2ImageRegistry(cloud.ec2(), cloud.transport)
+        state = _open_state(stack, arguments, console, source, spec, registration.location)
+        earlier = None if arguments.no_resume else _load(state, source, keys, console)
+        is_ours = earlier is not None and bool(earlier.manifests)
+        ami = find_taken_name(registry, registration, is_ours=is_ours)
+        prepare_bucket(arguments, cloud, location)
+        store = open_store(cloud, location, acl=arguments.acl)
+        found = find_bundle(
+            store, name, force=arguments.force, ours=earlier.manifests if earlier else ()
         )
-        raise
-    return Result(text=result.text, facts={**result.facts, **bundle_facts(published.bundle)})
+        whole = find_whole_bundle(store, found, earlier, progress=console)
+        if ami and whole is None:
+            raise name_is_taken(registration.name, ami)
+        published = whole or publish_bundle(
+            lambda: plan_bundle(
+                source, dig_holes=arguments.dig_holes, allow_large=arguments.allow_large
+            ),
+            spec,
+            keys,
+            store,
+            found=found,
+            state=state,
+            earlier=earlier,
+            new_secret=new_bundle_key,
+            workers=processor_count(),
+            progress=console,
+        )
+        facts = transfer_facts(cloud, done=store.sent_count, held=store.held_count)
+        console.note(describe_transfer(facts))
+        try:
+            result = register(registry, registration, console)
+        except BundlerError:
+            console.note(
+                f"the bundle is whole: ami-bundler register {registration.location.url} tries again"
+            )
+            raise
+        state.finish()
+    return Result(text=result.text, facts={**result.facts, **bundle_facts(published), **facts})
 
 
 def _registration(
@@ -87,26 +146,39 @@ def _registration(
     )
 
 
-def _publish(
+def _open_state(
+    stack: ExitStack,
     arguments: argparse.Namespace,
+    console: Console,
     source: ImageSource,
     spec: BundleSpec,
-    keys: BundleKeys,
-    cloud: Cloud,
-    location: ImageLocation,
-    console: Console,
-) -> PublishedBundle:
-    plan = plan_bundle(source, dig_holes=arguments.dig_holes, allow_large=arguments.allow_large)
-    store = S3BundleStore(cloud.s3(), location, acl=arguments.acl)
-    store.prepare()
-    old = find_old_bundle(store, spec.name, force=arguments.force)
-    return publish_bundle(
-        plan,
-        spec,
-        keys,
-        store,
-        old=old,
-        secret=new_bundle_key(),
-        workers=processor_count(),
-        progress=console,
-    )
+    manifest: ImageLocation,
+) -> PublishState:
+    """What an earlier run has left; without a place to keep it there is no resuming."""
+    directory: Path | None = arguments.state_dir
+    file = None
+    try:
+        base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+        path = (directory or Path(base) / "ami-bundler") / state_name(
+            manifest.url, arguments.endpoint_url
+        )
+        file = stack.enter_context(StateFile.open(path))
+    except ExistsError:
+        raise
+    except (BundlerError, RuntimeError) as error:  # the latter when there is no home directory
+        if directory:
+            raise
+        console.warn(f"{error}: a run that is interrupted cannot be resumed; see --state-dir")
+    return PublishState(file, describe_source(source, spec, dig_holes=arguments.dig_holes))
+
+
+def _load(
+    state: PublishState, source: ImageSource, keys: BundleKeys, console: Console
+) -> EarlierRun | None:
+    earlier = state.load(source.size, keys.user)
+    if isinstance(earlier, EarlierRun):
+        console.note("resuming: what S3 holds already is not sent again")
+        return earlier
+    if earlier:
+        console.warn(f"an earlier run was interrupted, but {earlier}: {ANEW}")
+    return None

@@ -4,14 +4,11 @@ import argparse
 import time
 
 from bundler.aws.ec2 import Ec2ImageRegistry
-from bundler.aws.s3 import S3BundleStore
-from bundler.cli.cloud import open_cloud
 from bundler.cli.console import Console, Result
 from bundler.cli.options import add_cloud_options, choice
-from bundler.errors import UsageError
-from bundler.model.image import Architecture, ImageLocation, VirtualizationType
+from bundler.cli.stored import open_stored
+from bundler.model.image import Architecture, VirtualizationType
 from bundler.model.registration import Registration
-from bundler.workflow.manifest_file import fetch_manifest
 from bundler.workflow.ports import ImageRegistry
 from bundler.workflow.register import register_image
 
@@ -35,19 +32,14 @@ def add_registration_options(parser: argparse.ArgumentParser) -> None:
 
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Register an AMI."""
-    location = ImageLocation.parse(arguments.location)
-    directory, _, file_name = location.key.rpartition("/")
-    if not file_name:
-        raise UsageError(f"register {location.url}: expected s3://BUCKET/KEY.manifest.xml")
+    bundle = open_stored(arguments, arguments.location)
     virtualization_type = choice(
         "--virtualization-type", arguments.virtualization_type, VirtualizationType
     )
-    cloud = open_cloud(arguments)
     # Reading the manifest tells its architecture, and that it is there at all.
-    prefix = ImageLocation(bucket=location.bucket, key=directory)
-    signed, _ = fetch_manifest(S3BundleStore(cloud.s3(), prefix), file_name)
+    signed = bundle.fetch()
     registration = Registration(
-        location=location,
+        location=bundle.location,
         name=arguments.name,
         description=arguments.description,
         architecture=choice("--arch", arguments.arch or signed.manifest.architecture, Architecture),
@@ -55,7 +47,8 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         kernel_id=arguments.kernel,
         ramdisk_id=arguments.ramdisk,
     )
-    return register(Ec2ImageRegistry(cloud.ec2()), registration, console)
+    cloud = bundle.cloud
+    return register(Ec2ImageRegistry(cloud.ec2(), cloud.transport), registration, console)
 
 
 def register(registry: ImageRegistry, registration: Registration, console: Console) -> Result:

@@ -3,9 +3,18 @@
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bundler.cli.console import Console, Result
-from bundler.cli.options import add_force_option, add_passphrase_option, passphrase, path_option
+from bundler.cli.options import (
+    add_cloud_options,
+    add_force_option,
+    add_passphrase_option,
+    add_transfer_options,
+    is_url,
+    passphrase,
+    path_option,
+)
 from bundler.errors import UsageError
 from bundler.host.files import check_absent, check_directory
 from bundler.host.processors import processor_count
@@ -17,12 +26,20 @@ from bundler.workflow.manifest_file import (
     verify_manifest,
 )
 from bundler.workflow.part_files import read_parts
+from bundler.workflow.stored_parts import read_stored_parts
 from bundler.workflow.unbundle import unbundle
+
+if TYPE_CHECKING:
+    from bundler.cli.stored import StoredBundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST")
+    parser.add_argument(
+        "manifest",
+        metavar="MANIFEST",
+        help="a file, or s3://BUCKET/KEY: then nothing but the image is written to the disk",
+    )
     parser.add_argument(
         "--key", "-k", type=Path, metavar="PEM", help="private key (default: EC2_PRIVATE_KEY)"
     )
@@ -38,16 +55,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_passphrase_option(parser)
     add_force_option(parser, "an existing image")
+    add_transfer_options(parser)
+    add_cloud_options(parser)
 
 
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Turn a bundle back into an image."""
     output: Path = arguments.output
-    signed = read_manifest(arguments.manifest)
     certificate = load_certificate(arguments.cert) if arguments.cert else None
+    bundle = _open_stored(arguments) if is_url(arguments.manifest) else None
+    path = Path(arguments.manifest)
+    signed = bundle.fetch() if bundle else read_manifest(path)
     manifest = verify_manifest(signed, certificate) if certificate else signed.manifest
-    directory = arguments.parts or arguments.manifest.parent
-    inputs = [arguments.manifest, *(directory / part.filename for part in manifest.parts)]
+    directory: Path = arguments.parts or path.parent
+    inputs = [] if bundle else [path, *(directory / part.filename for part in manifest.parts)]
     _check_no_input(output, [*inputs, arguments.key, arguments.cert])
     check_directory(output.parent)
     check_absent(output, force=arguments.force)
@@ -58,10 +79,9 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         console.warn("no --cert is given: the signature fits the private key, that is all")
     elif certificate is None:
         console.warn("the signature is not checked: no --cert is given")
-    parts = read_parts(directory, manifest)
     unbundle(
         manifest,
-        parts,
+        read_stored_parts(bundle.store, manifest) if bundle else read_parts(directory, manifest),
         secret,
         output,
         force=arguments.force,
@@ -76,6 +96,14 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
             "signature_checked": certificate is not None,
         },
     )
+
+
+def _open_stored(arguments: argparse.Namespace) -> "StoredBundle":
+    if arguments.parts:
+        raise UsageError("unbundle: --parts is for bundles on the disk")
+    from bundler.cli.stored import open_stored  # slow to import
+
+    return open_stored(arguments, arguments.manifest)
 
 
 def _check_no_input(output: Path, inputs: Iterable[Path | None]) -> None:

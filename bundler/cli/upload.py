@@ -3,15 +3,28 @@
 import argparse
 from pathlib import Path
 
-from bundler.aws.s3 import ACL, S3BundleStore
-from bundler.cli.cloud import open_cloud
+from bundler.aws.bucket import PUBLIC_ACL
+from bundler.aws.s3 import ACL, NO_ACL
+from bundler.cli.cloud import (
+    describe_transfer,
+    open_cloud,
+    open_store,
+    prepare_bucket,
+    transfer_facts,
+)
 from bundler.cli.console import Console, Result
-from bundler.cli.options import add_cloud_options, add_force_option
+from bundler.cli.options import (
+    add_cloud_options,
+    add_force_option,
+    add_resume_option,
+    add_transfer_options,
+)
 from bundler.errors import UsageError
 from bundler.model.file_name import MANIFEST_SUFFIX
 from bundler.model.image import ImageLocation
+from bundler.stages.tap import sha1_digest
 from bundler.workflow.manifest_file import load_manifest
-from bundler.workflow.upload import find_old_bundle, upload_bundle
+from bundler.workflow.upload import find_bundle, upload_bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,18 +34,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--parts", "-s", type=Path, metavar="DIR", help="default: the manifest's directory"
     )
-    add_acl_option(parser)
+    add_bucket_options(parser)
     add_force_option(parser, "a bundle of that name")
+    add_resume_option(parser)
+    add_transfer_options(parser)
     add_cloud_options(parser)
 
 
-def add_acl_option(parser: argparse.ArgumentParser) -> None:
-    """--acl."""
+def add_bucket_options(parser: argparse.ArgumentParser) -> None:
+    """What the bucket must take, and be made with."""
     parser.add_argument(
         "--acl",
         default=ACL,
-        choices=(ACL, "public-read", "none"),
+        choices=(ACL, PUBLIC_ACL, NO_ACL),
         help=f"canned ACL of each object (default: {ACL}, which lets EC2 read the bundle)",
+    )
+    parser.add_argument(
+        "--enable-acls",
+        action="store_true",
+        help="if the bucket takes no ACLs: set its object ownership to BucketOwnerPreferred",
+    )
+    parser.add_argument(
+        "--bucket-tag",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a tag of the bucket, if it must be created; may be repeated",
     )
 
 
@@ -44,19 +71,27 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     name = path.name.removesuffix(MANIFEST_SUFFIX)
     location = ImageLocation.parse(arguments.location)
     signed, document = load_manifest(path)
-    client = open_cloud(arguments).s3()
+    cloud = open_cloud(arguments)
     with console.task(f"uploading {name}", signed.manifest.bundled_size) as advance:
-        store = S3BundleStore(client, location, acl=arguments.acl, progress=advance)
-        store.prepare()
-        old = find_old_bundle(store, name, force=arguments.force)
+        store = open_store(cloud, location, acl=arguments.acl, progress=advance)
+        prepare_bucket(arguments, cloud, location)
+        ours = (sha1_digest(document).value,)
         manifest = upload_bundle(
-            signed, document, arguments.parts or path.parent, store, name=name, old=old
+            signed,
+            document,
+            arguments.parts or path.parent,
+            store,
+            found=find_bundle(store, name, force=arguments.force, ours=ours),
+            resume=not arguments.no_resume,
         )
+    facts = transfer_facts(cloud, done=store.sent_count, held=store.held_count)
+    console.note(describe_transfer(facts))
     return Result(
         text=manifest.url,
         facts={
             "manifest": manifest.url,
             "part_count": len(signed.manifest.parts),
             "bundled_size": signed.manifest.bundled_size,
+            **facts,
         },
     )

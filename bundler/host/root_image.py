@@ -60,7 +60,7 @@ def find_mke2fs() -> Path:
 
 
 def build_root_image(
-    path: Path, sources: tuple[Source, ...], advance: Callable[[int], None]
+    path: Path, sources: tuple[Source, ...], advance: Callable[[int], object]
 ) -> None:
     """Make an ext4 image at `path`, what is not used in it left as holes.
 
@@ -106,7 +106,7 @@ def _make_skeleton(root: Path) -> None:
         _copy_file(release, root / "etc/os-release")
 
 
-def _take_files(source: Source, root: Path, advance: Callable[[int], None]) -> int:
+def _take_files(source: Source, root: Path, advance: Callable[[int], object]) -> int:
     """Copy files up to the budget; bytes of the blocks that they fill."""
     used = 0
     for path, state in _public_files(source.path):

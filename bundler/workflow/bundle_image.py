@@ -1,9 +1,9 @@
 """Image file to bundle: parts and a signed manifest, in one pass."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
@@ -35,7 +35,7 @@ from bundler.stages.pipeline import seal
 from bundler.stages.split import split
 from bundler.stages.tap import Tap, sha1_digest
 from bundler.stages.tar import header_size, pack, packed_size
-from bundler.workflow.ports import PartSink, Progress
+from bundler.workflow.ports import Advance, PartSink, Progress
 
 _logger = logging.getLogger(__name__)
 
@@ -121,6 +121,10 @@ class BundlePlan:
     def data_size(self) -> int:
         """Bytes of the image that are not holes."""
         return sum(extent.size for extent in self.extents)
+
+    def with_extents(self, extents: tuple[Extent, ...]) -> "BundlePlan":
+        """The plan with other holes."""
+        return replace(self, extents=extents, tar_size=packed_size(self.source.size, extents))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +212,7 @@ def bundle_image(
     return Bundle(manifest=manifest, document=document, data_size=plan.data_size)
 
 
-def _counted(chunks: Iterable[bytes], advance: Callable[[int], None]) -> Iterator[bytes]:
+def _counted(chunks: Iterable[bytes], advance: Advance) -> Iterator[bytes]:
     for chunk in chunks:
         yield chunk
         advance(len(chunk))

@@ -11,7 +11,7 @@ from bundler.errors import ManifestError, VerificationError
 from bundler.host.files import read_bounded
 from bundler.model.bundle import BundleKey
 from bundler.model.manifest import Manifest, SignedManifest, VerifiedManifest
-from bundler.workflow.ports import BundleStore
+from bundler.workflow.ports import BundleReader
 
 MAX_MANIFEST_SIZE = 32 * 1024 * 1024
 """Most bytes of a manifest: a hundred thousand parts; our choice."""
@@ -33,22 +33,17 @@ def load_manifest(path: Path) -> tuple[SignedManifest, bytes]:
     return _parse(document, path.name, str(path)), document
 
 
-def fetch_manifest(store: BundleStore, file_name: str) -> tuple[SignedManifest, bytes]:
+def fetch_manifest(store: BundleReader, file_name: str) -> tuple[SignedManifest, bytes]:
     """Read a manifest in S3: what it says, nothing of it verified yet, and its bytes.
 
     Raises:
         AwsRefusedError, TransferError: it cannot be read.
         ManifestError: it is malformed.
+        InputError: it is too large.
     """
     url = store.location.join(file_name).url
-    document = bytearray()
-    for chunk in store.get(file_name):
-        document += chunk
-        if len(document) > MAX_MANIFEST_SIZE:
-            raise ManifestError(
-                f"read manifest {url}: expected at most {MAX_MANIFEST_SIZE} bytes, got more"
-            )
-    return _parse(bytes(document), file_name, url), bytes(document)
+    document = store.read(file_name, limit=MAX_MANIFEST_SIZE)
+    return _parse(document, file_name, url), document
 
 
 def _parse(document: bytes, file_name: str, subject: str) -> SignedManifest:

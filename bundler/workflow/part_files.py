@@ -3,7 +3,7 @@
 import io
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +13,7 @@ from bundler.host.files import os_errors
 from bundler.model.bundle import MAX_PART_SIZE, MIB, Part
 from bundler.model.manifest import Manifest
 from bundler.stages.tap import Tap
+from bundler.workflow.ports import Advance
 
 CHUNK_SIZE = MIB
 """Bytes of a chunk."""
@@ -68,7 +69,7 @@ def read_part(directory: Path, part: Part, *, limit: int) -> Iterator[bytes]:
         yield from _hashed(body, directory / part.filename, part)
 
 
-def hash_part(directory: Path, part: Part, *, limit: int, advance: Callable[[int], None]) -> int:
+def hash_part(directory: Path, part: Part, *, limit: int, advance: Advance) -> int:
     """Verify one part of at most `limit` bytes, a chunk at a time in memory; its size.
 
     Raises:

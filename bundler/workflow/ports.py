@@ -1,18 +1,22 @@
 """What the verbs need of the world; the command line passes the adapters in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 
 from bundler.model.digest import Digest
 from bundler.model.image import Ami, ImageLocation
 from bundler.model.registration import Registration
+from bundler.model.stored import StoredObject
+
+Advance = Callable[[int], object]
+"""Told of bytes done, from any thread; negative when they must be done again."""
 
 
 class Progress(Protocol):
     """Tells a person how far the work is."""
 
-    def task(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    def task(self, label: str, total: int) -> AbstractContextManager[Advance]:
         """Begin a task of `total` bytes (0: not known); call the result with bytes done."""
 
 
@@ -37,61 +41,121 @@ class PartSink(Protocol):
         """
 
 
-class BundleStore(Protocol):
-    """Objects below one prefix of one bucket (in production: aws/s3.py)."""
+class BundleReader(Protocol):
+    """Objects below one prefix of one bucket, to be read (in production: aws/s3.py).
+
+    Whoever implements it retries what may pass; fetch() and head() are for many threads.
+    """
 
     @property
     def location(self) -> ImageLocation:
         """The bucket and prefix."""
 
-    def prepare(self) -> None:
-        """Make sure that the bucket is there, in the right region; create it if missing.
+    @property
+    def concurrency(self) -> int:
+        """Objects that may be read side by side."""
+
+    def read(self, name: str, *, limit: int) -> bytes:
+        """The bytes of an object of at most `limit` bytes.
 
         Raises:
-            AwsRefusedError: it cannot be used or created.
-            TransferError: S3 cannot be reached.
-        """
-
-    def put(self, name: str, body: BinaryIO, *, sha1: bytes) -> None:
-        """Send an object in the background; waits while too many are on their way.
-
-        `body` is seekable and read from its start; the store closes it.  S3 checks the
-        checksum on arrival.  The first failure of an earlier put is raised here or by flush().
-
-        Raises:
-            AwsRefusedError: S3 refused an object.
-            TransferError: an object did not arrive.
-        """
-
-    def flush(self) -> None:
-        """Wait until every object put so far has arrived.
-
-        Raises:
-            AwsRefusedError: S3 refused an object.
-            TransferError: an object did not arrive.
-        """
-
-    def cancel(self) -> None:
-        """Give up what is still on its way, without waiting for it; nothing is raised."""
-
-    def get(self, name: str) -> Iterator[bytes]:
-        """Read an object in chunks.
-
-        Raises:
+            InputError: it is larger.
             AwsRefusedError: S3 refused, or there is no such object.
             TransferError: the object did not arrive whole.
         """
 
-    def list(self, prefix: str) -> Iterator[str]:
-        """Names of the objects that begin with `prefix`.
+    def fetch(
+        self,
+        name: str,
+        file: BinaryIO,
+        *,
+        sha1: bytes,
+        limit: int,
+        advance: Advance,
+    ) -> int:
+        """Write an object with that SHA-1 into an empty file; its size in bytes.
+
+        `advance` is called with bytes read, negative when they must be read again.  After a
+        failure the file has anything.
+
+        Raises:
+            VerificationError: it has another SHA-1, or more than `limit` bytes.
+            AwsRefusedError: S3 refused, or there is no such object.
+            TransferError: the object did not arrive whole.
+            OSError: the file cannot be written.
+        """
+
+    def head(self, name: str) -> StoredObject | None:
+        """What S3 tells of an object now; None when there is none.
 
         Raises:
             AwsRefusedError: S3 refused.
             TransferError: S3 cannot be reached.
         """
 
-    def delete(self, name: str) -> None:
-        """Remove an object; it is no error when there is none.
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """The objects whose name begins with `prefix`; what is newest may be missing.
+
+        Raises:
+            AwsRefusedError: S3 refused.
+            TransferError: S3 cannot be reached.
+        """
+
+    def cancel(self) -> None:
+        """Give up what is still on its way, without waiting for it; nothing is raised."""
+
+
+class BundleStore(BundleReader, Protocol):
+    """A BundleReader that takes objects too; put(), copy() and flush() are for one thread."""
+
+    def put(
+        self,
+        name: str,
+        body: BinaryIO,
+        *,
+        sha1: bytes,
+        may_be_held: bool = False,
+        only_new: bool = False,
+    ) -> None:
+        """Send an object in the background; waits while too many are on their way.
+
+        `body` is seekable and read from its start; the store closes it.  S3 checks the SHA-1
+        on arrival.  With `may_be_held` S3 is asked first whether it holds just this object
+        already, which then is not sent; with `only_new` it is an error if somebody else has
+        put an object of that name there.  The first failure of an earlier put is raised here
+        or by flush().
+
+        Raises:
+            AwsRefusedError: S3 refused an object.
+            ExistsError: `only_new` does not hold.
+            TransferError: an object did not arrive.
+        """
+
+    def copy(self, source: ImageLocation, name: str, *, sha1: bytes) -> None:
+        """Copy an object of that SHA-1 within S3, in the background, as put() does.
+
+        Raises:
+            VerificationError: S3 computed another SHA-1.
+            AwsRefusedError, TransferError: as put().
+        """
+
+    def flush(self) -> None:
+        """Wait until every object put so far has arrived.
+
+        Raises:
+            AwsRefusedError, ExistsError, TransferError, VerificationError: as put() and copy().
+        """
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Remove objects; it is no error when there are none.
+
+        Raises:
+            AwsRefusedError: S3 refused.
+            TransferError: S3 cannot be reached.
+        """
+
+    def abort_uploads(self, prefix: str, belongs: Callable[[str], bool]) -> int:
+        """End uploads in pieces, begun and never ended, of names that belong; their number.
 
         Raises:
             AwsRefusedError: S3 refused.

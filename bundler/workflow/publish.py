@@ -1,11 +1,16 @@
-"""Image file to S3 in one pass: no bundle on the local disk."""
+"""Image file to S3 in one pass: no bundle on the local disk, and resumable."""
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable
+from dataclasses import replace
 
-from bundler.errors import AwsRefusedError
+from bundler.errors import AwsRefusedError, VerificationError
 from bundler.model.bundle import BundleKey
+from bundler.model.digest import Digest
 from bundler.model.file_name import manifest_name
-from bundler.model.image import ImageLocation
+from bundler.model.image import Ami
+from bundler.model.registration import Registration
+from bundler.stages.tap import sha1_digest
 from bundler.workflow.bundle_image import (
     Bundle,
     BundleKeys,
@@ -13,62 +18,140 @@ from bundler.workflow.bundle_image import (
     BundleSpec,
     bundle_image,
 )
+from bundler.workflow.manifest_file import fetch_manifest
 from bundler.workflow.ports import BundleStore, ImageRegistry, Progress
-from bundler.workflow.upload import StoreSink
+from bundler.workflow.publish_state import EarlierRun, PartChangedError, PublishState
+from bundler.workflow.upload import FoundBundle, StoreSink
+from bundler.workflow.verify import verify_stored_parts
+
+ANEW = "starting over with a new key"
+"""What is said when an interrupted run cannot be continued."""
+
+_logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedBundle:
-    """A bundle that is whole in S3."""
+class _RememberingSink:
+    """A PartSink that remembers each part, and the manifest, before it passes it on."""
 
-    bundle: Bundle
-    location: ImageLocation
-    """Its manifest."""
+    def __init__(self, sink: StoreSink, state: PublishState) -> None:
+        self._sink = sink
+        self._state = state
+
+    def put_part(self, index: int, data: bytes, digest: Digest) -> None:
+        self._state.keep_part(index, digest)
+        self._sink.put_part(index, data, digest)
+
+    def part_names(self, count: int) -> tuple[str, ...]:
+        return self._sink.part_names(count)
+
+    def put_manifest(self, document: bytes) -> None:
+        self._state.keep_manifest(sha1_digest(document))
+        self._sink.put_manifest(document)
 
 
 def publish_bundle(
-    plan: BundlePlan,
+    make_plan: Callable[[], BundlePlan],
     spec: BundleSpec,
     keys: BundleKeys,
     store: BundleStore,
     *,
-    old: tuple[str, ...],
-    secret: BundleKey,
+    found: FoundBundle,
+    state: PublishState,
+    earlier: EarlierRun | None,
+    new_secret: Callable[[], BundleKey],
     workers: int,
     progress: Progress,
-) -> PublishedBundle:
+) -> Bundle:
     """Bundle an image straight into S3; the manifest is sent when every part has arrived.
 
+    With `earlier` its key and holes are used again, so that the same parts come out, and
+    those that S3 holds are not sent again.  When a part comes out different after all, no
+    two contents may share a key: it begins again with a new one.
+
     Memory: the parts on their way, which the store bounds, and what bundle_image() holds;
-    a slow network makes the bundling wait.  `old` are the objects of the bundle that is
-    replaced, see find_old_bundle().
+    a slow network makes the bundling wait.
 
     Raises:
         InputError: the image changed while it was read.
+        ExistsError: somebody else has written the bundle meanwhile.
         HostError, AwsRefusedError, TransferError: from reading the image or from S3.
     """
-    sink = StoreSink(store, spec.name, -(-plan.worst_size // spec.part_size), old)
-    try:
-        bundle = bundle_image(
+
+    def run(plan: BundlePlan, secret: BundleKey) -> Bundle:
+        most_parts = -(-plan.worst_size // spec.part_size)
+        # Whatever manifest is there is not the one that will be sent.
+        sink = _RememberingSink(
+            StoreSink(store, most_parts, replace(found, is_same=False), resume=earlier is not None),
+            state,
+        )
+        return bundle_image(
             plan, spec, keys, sink, secret=secret, workers=workers, progress=progress
         )
+
+    def run_anew() -> Bundle:
+        plan, secret = make_plan(), new_secret()
+        state.begin(plan.extents, secret, keys.user)
+        return run(plan, secret)
+
+    try:
+        if earlier is None:
+            bundle = run_anew()
+        else:
+            try:
+                bundle = run(make_plan().with_extents(earlier.extents), earlier.secret)
+            except PartChangedError:
+                _logger.warning("%s: a part comes out different than before; %s", spec.name, ANEW)
+                store.flush()
+                bundle = run_anew()
     except BaseException:
         store.cancel()
         raise
-    return PublishedBundle(bundle=bundle, location=store.location.join(manifest_name(spec.name)))
+    return bundle
 
 
-def check_name_free(registry: ImageRegistry, name: str) -> None:
-    """Refuse an AMI name that is taken, before hours are spent on the bundle.
+def find_whole_bundle(
+    store: BundleStore, found: FoundBundle, earlier: EarlierRun | None, *, progress: Progress
+) -> Bundle | None:
+    """The bundle that an interrupted run has finished after all.
+
+    None when there is none, or when S3 does not have all its parts any more.
 
     Raises:
-        AwsRefusedError: an AMI of this account and region has the name.
+        AwsRefusedError, TransferError: S3 refuses, or cannot be reached.
+    """
+    if not found.is_same or earlier is None:
+        return None
+    signed, document = fetch_manifest(store, manifest_name(found.name))
+    try:
+        verify_stored_parts(store, signed.manifest, progress=progress)
+    except VerificationError as error:
+        _logger.warning("%s; it is sent again", error)
+        return None
+    data_size = sum(extent.size for extent in earlier.extents)
+    return Bundle(manifest=signed.manifest, document=document, data_size=data_size)
+
+
+def find_taken_name(
+    registry: ImageRegistry, registration: Registration, *, is_ours: bool
+) -> Ami | None:
+    """The AMI that has the name, if `is_ours` and it is of this very manifest; None: it is free.
+
+    Asked before hours are spent on the bundle.
+
+    Raises:
+        AwsRefusedError: another AMI of this account and region has the name.
         TransferError: EC2 cannot be reached.
     """
-    ami = registry.find(name)
-    if ami is not None:
-        raise AwsRefusedError(
-            f"register AMI {name!r}: expected a free name, got one that {ami.image_id} has; "
-            "choose another, or deregister that AMI",
-            code="InvalidAMIName.Duplicate",
-        )
+    ami = registry.find(registration.name)
+    if ami is None or (is_ours and ami.location.strip("/") == registration.location.path):
+        return ami
+    raise name_is_taken(registration.name, ami)
+
+
+def name_is_taken(name: str, ami: Ami) -> AwsRefusedError:
+    """The error that says so."""
+    return AwsRefusedError(
+        f"register AMI {name!r}: expected a free name, got one that {ami.image_id} has; "
+        "choose another, or deregister that AMI",
+        code="InvalidAMIName.Duplicate",
+    )

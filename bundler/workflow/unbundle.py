@@ -1,6 +1,6 @@
 """Bundle to image file: verified parts, decrypted, inflated, unpacked, sparse again."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from bundler.model.manifest import Manifest
 from bundler.stages.pipeline import unseal
 from bundler.stages.tap import Tap
 from bundler.stages.tar import unpack
-from bundler.workflow.ports import Progress
+from bundler.workflow.ports import Advance, Progress
 
 
 def unbundle(
@@ -71,7 +71,7 @@ def open_image(
     secret: BundleKey,
     *,
     workers: int,
-    advance: Callable[[int], None],
+    advance: Advance,
 ) -> Generator[tuple[int, Chunk], None, None]:
     """The image's data as (offset, bytes); nothing is proven before it ends without error.
 

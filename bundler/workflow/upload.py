@@ -1,6 +1,8 @@
-"""Bundle to S3: parts first, the manifest last."""
+"""Bundle to S3: parts first, the manifest last; what S3 holds already is not sent again."""
 
 import io
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from bundler.errors import ExistsError
@@ -9,8 +11,65 @@ from bundler.model.file_name import manifest_name, parse_part_name, part_name, p
 from bundler.model.image import ImageLocation
 from bundler.model.manifest import SignedManifest
 from bundler.stages.tap import sha1_digest
+from bundler.workflow.manifest_file import MAX_MANIFEST_SIZE
 from bundler.workflow.part_files import check_bundled_size, check_parts_present, open_part
 from bundler.workflow.ports import BundleStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundBundle:
+    """What S3 has under a bundle's name before anything is sent."""
+
+    name: str
+    has_manifest: bool
+    is_same: bool
+    """Whether its manifest is the very one that is to be sent."""
+    part_sizes: Mapping[str, int]
+    """File names of parts, and their sizes in bytes."""
+
+    def may_hold(self, file_name: str, size: int) -> bool:
+        """Whether it is worth a request to ask if S3 holds just this part."""
+        return self.is_same or self.part_sizes.get(file_name) == size
+
+
+def find_bundle(
+    store: BundleStore, name: str, *, force: bool, ours: Collection[bytes] = ()
+) -> FoundBundle:
+    """Look for a bundle of that name in S3, and end what earlier uploads left unfinished.
+
+    Parts without a manifest, which an interrupted run leaves, need no `force`; nor does a
+    manifest whose SHA-1 is one of `ours`: an earlier run has sent it.
+
+    Raises:
+        ExistsError: there is another manifest and `force` is not given.
+        AwsRefusedError, TransferError: S3 refuses, or cannot be reached.
+    """
+    # A listing may be late; of a single object S3 always tells the truth.
+    manifest = store.head(manifest_name(name))
+    is_same = False
+    if manifest is not None and ours:
+        # Not every server knows a SHA-1.
+        sha1 = (
+            manifest.sha1
+            or sha1_digest(store.read(manifest_name(name), limit=MAX_MANIFEST_SIZE)).value
+        )
+        is_same = sha1 in ours
+    if manifest is not None and not (is_same or force):
+        url = store.location.join(manifest_name(name)).url
+        raise ExistsError(f"write bundle: {url} exists; --force replaces it")
+
+    def belongs(file_name: str) -> bool:
+        parsed = parse_part_name(file_name)
+        return parsed is not None and parsed[0] == name
+
+    parts = [stored for stored in store.list(f"{name}.part.") if belongs(stored.name)]
+    store.abort_uploads(f"{name}.part.", belongs)
+    return FoundBundle(
+        name=name,
+        has_manifest=manifest is not None,
+        is_same=is_same,
+        part_sizes={stored.name: stored.size for stored in parts},
+    )
 
 
 class StoreSink:
@@ -21,75 +80,64 @@ class StoreSink:
     """
 
     def __init__(
-        self, store: BundleStore, name: str, most_parts: int, old: tuple[str, ...]
+        self, store: BundleStore, most_parts: int, found: FoundBundle, *, resume: bool
     ) -> None:
         self._store = store
-        self._old = old
-        self._name = name
+        self._found = found
+        self._resume = resume
         self._most_parts = most_parts
         self._part_count = 0
 
     def put_part(self, index: int, data: bytes, digest: Digest) -> None:
         """Send a part in the background; waits while too many are on their way."""
         if index == 0:
-            remove_old_manifest(self._store, self._name, self._old)
-        name = part_name(self._name, index, self._most_parts)
-        self._store.put(name, io.BytesIO(data), sha1=digest.value)
+            remove_old_manifest(self._store, self._found)
+        name = part_name(self._found.name, index, self._most_parts)
+        may_be_held = self._resume and self._found.may_hold(name, len(data))
+        self._store.put(name, io.BytesIO(data), sha1=digest.value, may_be_held=may_be_held)
         self._part_count = index + 1
 
     def part_names(self, count: int) -> tuple[str, ...]:
         """The names that the parts have."""
-        return part_names(self._name, self._most_parts)[:count]
+        return part_names(self._found.name, self._most_parts)[:count]
 
     def put_manifest(self, document: bytes) -> None:
         """Send the manifest once all parts have arrived; then old parts go."""
-        put_manifest(self._store, self._name, document)
-        new = part_names(self._name, self._most_parts)
-        remove_old_parts(self._store, self._old, new[: self._part_count])
+        put_manifest(self._store, self._found.name, document)
+        remove_old_parts(self._store, self._found, self.part_names(self._part_count))
 
 
-def put_manifest(store: BundleStore, name: str, document: bytes) -> None:
-    """Send a bundle's manifest once all that was put before has arrived."""
-    store.flush()
-    sha1 = sha1_digest(document).value
-    store.put(manifest_name(name), io.BytesIO(document), sha1=sha1)
-    store.flush()
-
-
-def find_old_bundle(store: BundleStore, name: str, *, force: bool) -> tuple[str, ...]:
-    """The objects of a bundle of that name that are in S3 already, to be replaced.
-
-    Parts without a manifest, which an interrupted run leaves, count too and need no `force`.
+def put_manifest(
+    store: BundleStore, name: str, document: bytes, *, may_be_held: bool = False
+) -> None:
+    """Send a bundle's manifest once all that was put before has arrived.
 
     Raises:
-        ExistsError: there is a manifest and `force` is not given.
+        ExistsError: somebody else has put one there meanwhile.
         AwsRefusedError, TransferError: S3 refuses, or cannot be reached.
     """
-    manifest = manifest_name(name)
-
-    def belongs(file_name: str) -> bool:
-        parsed = parse_part_name(file_name)
-        return file_name == manifest or (parsed is not None and parsed[0] == name)
-
-    old = tuple(filter(belongs, store.list(f"{name}.")))
-    if manifest in old and not force:
-        raise ExistsError(
-            f"write bundle: {store.location.join(manifest).url} exists; --force replaces it"
-        )
-    return old
+    store.flush()
+    sha1 = sha1_digest(document).value
+    store.put(
+        manifest_name(name),
+        io.BytesIO(document),
+        sha1=sha1,
+        may_be_held=may_be_held,
+        only_new=True,
+    )
+    store.flush()
 
 
-def remove_old_manifest(store: BundleStore, name: str, old: tuple[str, ...]) -> None:
+def remove_old_manifest(store: BundleStore, found: FoundBundle) -> None:
     """Before the first part is overwritten: without its manifest nobody believes a bundle."""
-    if manifest_name(name) in old:
-        store.delete(manifest_name(name))
+    if found.has_manifest and not found.is_same:
+        store.delete((manifest_name(found.name),))
 
 
-def remove_old_parts(store: BundleStore, old: tuple[str, ...], new: tuple[str, ...]) -> None:
+def remove_old_parts(store: BundleStore, found: FoundBundle, new: tuple[str, ...]) -> None:
     """Remove the parts of the old bundle that the new one, now whole, has not overwritten."""
-    for file_name in old:
-        if parse_part_name(file_name) and file_name not in new:
-            store.delete(file_name)
+    if old := sorted(found.part_sizes.keys() - set(new)):
+        store.delete(old)
 
 
 def upload_bundle(
@@ -98,17 +146,18 @@ def upload_bundle(
     directory: Path,
     store: BundleStore,
     *,
-    name: str,
-    old: tuple[str, ...],
+    found: FoundBundle,
+    resume: bool,
 ) -> ImageLocation:
     """Send a bundle on the local disk to S3; the location of its manifest there.
 
-    Every part is verified before it is sent.  `name` is the manifest's file name without
-    its suffix; `old` are the objects of the bundle that is replaced.  When anything fails
-    no manifest is sent, and what is on its way is given up.
+    Every part is verified before it is sent.  With `resume` parts that S3 holds, of the same
+    size and digest, are not sent again.  When anything fails no manifest is sent, and what is
+    on its way is given up.
 
     Raises:
         MissingError, VerificationError: a part is absent or damaged.
+        ExistsError: somebody else has written the bundle meanwhile.
         AwsRefusedError, TransferError: S3 refuses, or cannot be reached.
     """
     manifest = signed.manifest
@@ -117,14 +166,16 @@ def upload_bundle(
     try:
         for part in manifest.parts:
             body = open_part(directory, part, limit=manifest.bundled_size)
-            total += body.seek(0, io.SEEK_END)
+            size = body.seek(0, io.SEEK_END)
+            total += size
             if part.index == 0:
-                remove_old_manifest(store, name, old)
-            store.put(part.filename, body, sha1=part.digest.value)
+                remove_old_manifest(store, found)
+            may_be_held = resume and found.may_hold(part.filename, size)
+            store.put(part.filename, body, sha1=part.digest.value, may_be_held=may_be_held)
         check_bundled_size(manifest, total)
-        put_manifest(store, name, document)
-        remove_old_parts(store, old, tuple(part.filename for part in manifest.parts))
+        put_manifest(store, found.name, document, may_be_held=found.is_same)
+        remove_old_parts(store, found, tuple(part.filename for part in manifest.parts))
     except BaseException:
         store.cancel()
         raise
-    return store.location.join(manifest_name(name))
+    return store.location.join(manifest_name(found.name))

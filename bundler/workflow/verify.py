@@ -1,14 +1,20 @@
-"""Check a bundle on the local disk against its manifest."""
+"""Check a bundle, on the local disk or in S3, against its manifest."""
 
+import io
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from bundler.errors import BundlerError, VerificationError
+from bundler.errors import AwsRefusedError, BundlerError, TransferError, VerificationError
 from bundler.model.bundle import Part
 from bundler.model.manifest import Manifest
 from bundler.workflow.part_files import check_bundled_size, hash_part
-from bundler.workflow.ports import Progress
+from bundler.workflow.ports import Advance, BundleReader, Progress
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +23,9 @@ class PartCheck:
 
     part: Part
     size: int
-    """Bytes on the disk; 0 when it cannot be read."""
+    """Bytes of it; 0 when it cannot be read."""
+    is_proven: bool
+    """Whether its digest holds; False when only its size could be looked at."""
     problem: str
 
 
@@ -29,23 +37,96 @@ def verify_parts(
     Raises:
         VerificationError: naming the first part that does not hold and how many do not.
     """
+
+    def check(part: Part, advance: Advance) -> PartCheck:
+        size = hash_part(directory, part, limit=manifest.bundled_size, advance=advance)
+        return PartCheck(part=part, size=size, is_proven=True, problem="")
+
+    return _check_all(manifest, check, workers=workers, progress=progress)
+
+
+def verify_stored_parts(
+    store: BundleReader, manifest: Manifest, *, progress: Progress
+) -> tuple[PartCheck, ...]:
+    """Check every part in S3 by what S3 tells of it (HeadObject); nothing is read.
+
+    A part whose SHA-1 S3 has checked or computed itself is proven; of others only the sizes
+    are known, and their sum must hold.
+
+    Raises:
+        VerificationError: naming the first part that does not hold and how many do not.
+        AwsRefusedError, TransferError: S3 refuses, or cannot be reached.
+    """
+
+    def check(part: Part, advance: Advance) -> PartCheck:
+        url = store.location.join(part.filename).url
+        stored = store.head(part.filename)
+        if stored is None:
+            raise VerificationError(f"look at {url}: there is no such part")
+        if stored.sha1 and stored.sha1 != part.digest.value:
+            raise VerificationError(
+                f"look at {url}: expected {part.digest.algorithm} {part.digest.hexdigest}, "
+                f"got {stored.sha1.hex()}"
+            )
+        advance(stored.size)
+        return PartCheck(part=part, size=stored.size, is_proven=bool(stored.sha1), problem="")
+
+    return _check_all(manifest, check, workers=store.concurrency, progress=progress)
+
+
+def read_all_parts(
+    store: BundleReader, manifest: Manifest, *, progress: Progress
+) -> tuple[PartCheck, ...]:
+    """Check every part in S3 by reading it.
+
+    Raises:
+        VerificationError: naming the first part that does not hold and how many do not.
+        AwsRefusedError, TransferError: S3 refuses, or cannot be reached.
+    """
+
+    def check(part: Part, advance: Advance) -> PartCheck:
+        size = store.fetch(
+            part.filename,
+            cast("BinaryIO", _Nowhere()),
+            sha1=part.digest.value,
+            limit=manifest.bundled_size,
+            advance=advance,
+        )
+        return PartCheck(part=part, size=size, is_proven=True, problem="")
+
+    return _check_all(manifest, check, workers=store.concurrency, progress=progress)
+
+
+def _check_all(
+    manifest: Manifest,
+    check: Callable[[Part, Advance], PartCheck],
+    *,
+    workers: int,
+    progress: Progress,
+) -> tuple[PartCheck, ...]:
+    """Check parts side by side, all of them even when one does not hold.
+
+    What is no matter of the bundle (S3 refuses, cannot be reached) is raised as it is.
+    """
     with (
         progress.task(f"verifying {manifest.name}", manifest.bundled_size) as advance,
         ThreadPoolExecutor(workers, thread_name_prefix="verify") as pool,
     ):
 
-        def check(part: Part) -> PartCheck:
-            size = 0
+        def check_one(part: Part) -> PartCheck:
             try:
-                size = hash_part(directory, part, limit=manifest.bundled_size, advance=advance)
+                return check(part, advance)
+            except (AwsRefusedError, TransferError) as error:
+                if isinstance(error, AwsRefusedError) and error.code in _ABSENT:
+                    return PartCheck(part=part, size=0, is_proven=False, problem=str(error))
+                raise
             except BundlerError as error:
-                return PartCheck(part=part, size=size, problem=str(error))
-            return PartCheck(part=part, size=size, problem="")
+                return PartCheck(part=part, size=0, is_proven=False, problem=str(error))
 
         try:
-            checks = tuple(pool.map(check, manifest.parts))
+            checks = tuple(pool.map(check_one, manifest.parts))
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
     problems = [check.problem for check in checks if check.problem]
     if problems:
@@ -53,3 +134,20 @@ def verify_parts(
         raise VerificationError(f"verify bundle {manifest.name}: {problems[0]}{more}")
     check_bundled_size(manifest, sum(check.size for check in checks))
     return checks
+
+
+class _Nowhere(io.RawIOBase):
+    """A file that keeps nothing."""
+
+    def write(self, data: "Buffer", /) -> int:
+        return memoryview(data).nbytes
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return offset
+
+    def truncate(self, size: int | None = None, /) -> int:
+        return size or 0
+
+
+_ABSENT = ("NoSuchKey", "NotFound")
+"""Codes of an object that is not there."""

@@ -1,0 +1,119 @@
+"""A small private file of lines that outlives the process: appended to, locked, bounded."""
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from bundler.errors import ExistsError, InputError
+from bundler.host.files import os_errors
+
+MAX_STATE_SIZE = 64 * 1024 * 1024
+"""Most bytes of a state file; our choice: a hundred thousand parts need a tenth of it."""
+
+
+class StateFile:
+    """Whole lines of text; only its owner can read it.  Make it with open()."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[Self]:
+        """Open and lock it for the block; it is made, with its directory, if it is missing.
+
+        Raises:
+            ExistsError: another process has it open.
+            InputError: what is there is not a private file of this user.
+            HostError, MissingError: it cannot be made.
+        """
+        with os_errors("keep state in", path):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = _lock(path)
+        try:
+            yield cls(path, descriptor)
+        finally:
+            os.close(descriptor)
+
+    def lines(self) -> list[str]:
+        """Its lines; one that a dying process has not ended is left out.
+
+        Raises:
+            HostError: it cannot be read.
+        """
+        with os_errors("read state", self._path):
+            size = os.fstat(self._descriptor).st_size
+            if size > MAX_STATE_SIZE:
+                return []
+            data = os.pread(self._descriptor, size, 0)
+        return data.decode(errors="replace").split("\n")[:-1]
+
+    def begin(self, line: str) -> None:
+        """Forget all, and write a first line.
+
+        Raises:
+            HostError: the disk is full or refuses.
+        """
+        with os_errors("write state", self._path):
+            os.ftruncate(self._descriptor, 0)
+        self.append(line)
+
+    def append(self, line: str) -> None:
+        """Write a line; a crash of this process does not lose it.
+
+        Raises:
+            HostError: the disk is full or refuses.
+        """
+        with os_errors("write state", self._path):
+            data = memoryview(line.encode() + b"\n")
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+
+    def end_broken_line(self) -> None:
+        """Begin a new line if a dying process has not ended its last one.
+
+        Raises:
+            HostError: the disk is full or refuses.
+        """
+        with os_errors("write state", self._path):
+            size = os.fstat(self._descriptor).st_size
+            if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
+                os.write(self._descriptor, b"\n")
+
+    def remove(self) -> None:
+        """Remove it: nothing is left to be known.
+
+        Raises:
+            HostError: the directory refuses.
+        """
+        with os_errors("remove state", self._path):
+            self._path.unlink(missing_ok=True)
+
+
+def _lock(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    while True:
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            state = os.fstat(descriptor)
+            is_private = stat.S_ISREG(state.st_mode) and not state.st_mode & 0o077
+            if not is_private or state.st_uid != os.geteuid():
+                raise InputError(f"keep state in {path}: expected a private file of this user")
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The process that held it may have removed it before we got the lock.
+            if path.exists() and os.path.samestat(path.stat(), state):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            raise ExistsError(
+                f"keep state in {path}: another process is publishing this bundle"
+            ) from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)

@@ -1,0 +1,187 @@
+"""What publish remembers of a run, so that the next one makes, and sends, the same parts.
+
+A private file of JSON lines: what the bundle is made from and its key, wrapped for the user;
+then the digest of each part, written before the part is sent, and that of the manifest.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from bundler.codec.keywrap import unwrap_key, wrap_key
+from bundler.errors import ManifestError, VerificationError
+from bundler.host.image_file import ImageSource
+from bundler.host.state_file import StateFile
+from bundler.model.bundle import BundleKey, Extent, WrappedKey
+from bundler.model.digest import Digest
+from bundler.stages.deflate import describe_deflater
+from bundler.workflow.bundle_image import BundleSpec
+
+STATE_VERSION = 1
+"""Of the file's form; a file of another one is not used."""
+
+
+class PartChangedError(Exception):
+    """A part comes out different than before: the image has changed after all."""
+
+
+def state_name(url: str, endpoint_url: str) -> str:
+    """The name of the state file for a manifest's URL."""
+    return sha256(f"{endpoint_url}\n{url}".encode()).hexdigest()[:40] + ".publish"
+
+
+def describe_source(source: ImageSource, spec: BundleSpec, *, dig_holes: bool) -> dict[str, object]:
+    """All that decides the bytes of the parts, but the key and the image's content."""
+    return {
+        "name": spec.name,
+        "size": source.size,
+        "mtime_ns": source.modified_ns,
+        "level": spec.level.value,
+        "deflater": describe_deflater(spec.level),
+        "part_size": spec.part_size,
+        "dig_holes": dig_holes,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierRun:
+    """What an interrupted run has left."""
+
+    secret: BundleKey
+    extents: tuple[Extent, ...]
+    """Where the image's data lay then; a file system may tell it otherwise now."""
+    part_digests: Mapping[int, Digest]
+    manifests: frozenset[bytes]
+    """SHA-1s of manifests that were about to be sent."""
+
+
+class PublishState:
+    """The state of one publishing, in a file or, without one, in memory only."""
+
+    def __init__(self, file: StateFile | None, source: Mapping[str, object]) -> None:
+        self._file = file
+        self._source = source
+        self._digests: dict[int, Digest] = {}
+
+    def load(self, image_size: int, key: RSAPrivateKey) -> EarlierRun | str:
+        """The interrupted run that this one continues; else why there is none, empty: no run.
+
+        Raises:
+            HostError: the file cannot be read.
+        """
+        lines = self._file.lines() if self._file else []
+        records = [record for line in lines if (record := _parse(line)) is not None]
+        if not records or records[0].get("version") != STATE_VERSION:
+            return ""
+        head = records[0]
+        for name, value in self._source.items():
+            if (was := head.get("source", {}).get(name)) != value:
+                return f"{_WORDS[name]} has changed from {was} to {value}"
+        try:
+            wrapped = WrappedKey(key=bytes.fromhex(head["key"]), iv=bytes.fromhex(head["iv"]))
+            run = EarlierRun(
+                secret=unwrap_key(wrapped, key),
+                extents=_extents(head["extents"], image_size),
+                part_digests={
+                    record["part"]: Digest(value=bytes.fromhex(record["sha1"]))
+                    for record in records[1:]
+                    if "part" in record
+                },
+                manifests=frozenset(
+                    bytes.fromhex(record["manifest"]) for record in records if "manifest" in record
+                ),
+            )
+        except (VerificationError, ManifestError, KeyError, TypeError, ValueError):
+            return "the bundle's key cannot be read with this private key"
+        self._digests = dict(run.part_digests)
+        if self._file:
+            self._file.end_broken_line()
+        return run
+
+    def begin(self, extents: tuple[Extent, ...], secret: BundleKey, key: RSAPrivateKey) -> None:
+        """Remember a new run, and forget the one before.
+
+        Raises:
+            HostError: the disk is full or refuses.
+        """
+        self._digests.clear()
+        if self._file is None:
+            return
+        wrapped = wrap_key(secret, key.public_key())
+        head = {
+            "version": STATE_VERSION,
+            "source": self._source,
+            "key": wrapped.key.hex(),
+            "iv": wrapped.iv.hex(),
+            "extents": [(extent.offset, extent.size) for extent in extents],
+        }
+        self._file.begin(json.dumps(head))
+
+    def keep_part(self, index: int, digest: Digest) -> None:
+        """Remember a part before it is sent.
+
+        Raises:
+            PartChangedError: it was another one before.
+            HostError: the disk is full or refuses.
+        """
+        before = self._digests.setdefault(index, digest)
+        if before is digest:
+            self._append({"part": index, "sha1": digest.hexdigest})
+        elif before != digest:
+            raise PartChangedError
+
+    def keep_manifest(self, digest: Digest) -> None:
+        """Remember the manifest before it is sent.
+
+        Raises:
+            HostError: the disk is full or refuses.
+        """
+        self._append({"manifest": digest.hexdigest})
+
+    def finish(self) -> None:
+        """Forget the run: it is done.
+
+        Raises:
+            HostError: the directory refuses.
+        """
+        if self._file:
+            self._file.remove()
+
+    def _append(self, record: Mapping[str, object]) -> None:
+        if self._file:
+            self._file.append(json.dumps(record))
+
+
+_WORDS = {
+    "name": "the bundle's name",
+    "size": "the image's size",
+    "mtime_ns": "the image's time of change",
+    "level": "the level",
+    "deflater": "the compressor",
+    "part_size": "the part size",
+    "dig_holes": "--dig-holes",
+}
+
+
+def _extents(pairs: list[tuple[int, int]], image_size: int) -> tuple[Extent, ...]:
+    """Extents from the file; ValueError unless they lie in the image one after another."""
+    extents = tuple(Extent(offset=offset, size=size) for offset, size in pairs)
+    end = 0
+    for extent in extents:
+        if extent.offset < end or extent.size <= 0 or extent.end > image_size:
+            raise ValueError("extents out of order")
+        end = extent.end
+    return extents
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    """A record; None for a line that a dying process has not written whole."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
