@@ -1,79 +1,69 @@
-"""A cloud on the loopback: moto over HTTP, with requests on record and a RegisterImage that acts.
+"""A cloud on the loopback: EC2, STS and one of two S3 servers, behind a proxy that can fail.
 
-moto's own RegisterImage reads only name and description; the one here keeps what it is
-given, refuses a name that is taken, and looks for the manifest in moto's S3.
+moto and Swift's S3 share no code: what holds for both is not one server's habit.
 """
 
 import io
-import logging
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha1
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit
 
+import boto3
 import pytest
-from moto.core.responses import ActionResult
-from moto.ec2.exceptions import EC2ClientError
-from moto.ec2.models.amis import Ami
-from moto.ec2.responses.amis import AmisResponse
-from moto.ec2.utils import random_ami_id
-from moto.moto_api._internal.models import moto_api_backend
-from moto.moto_server.werkzeug_app import (
-    DomainDispatcherApplication,
-    MotoRequestHandler,
-    create_backend_app,
-)
-from moto.s3.models import s3_backends
-from werkzeug.serving import make_server
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from bundler.aws.session import Cloud
 from bundler.workflow.ports import BundleStore
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import Fault, FaultKind, FaultPlan, Reply, Request, error_reply
+from tests.support.moto_server import (
+    ACCOUNT_ID,
+    MOTO_CREDENTIALS,
+    FindRegion,
+    moto_server,
+    replace_register_image,
+)
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from mypy_boto3_s3 import S3Client
 
-ACCOUNT_ID = "123456789012"
-"""The account that moto plays."""
+__all__ = [
+    "ACCOUNT_ID",
+    "REGION",
+    "CloudServer",
+    "Fault",
+    "FaultKind",
+    "Reply",
+    "Request",
+    "cloud_server",
+    "error_reply",
+    "put_object",
+    "s3_client",
+    "set_cloud_environment",
+]
 
 REGION = "eu-west-1"
 """The region of tests that need just one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A request as the server saw it; header names are in lower case."""
-
-    method: str
-    path: str
-    query: str
-    headers: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """A reply that a test gives in moto's stead.
-
-    A body shorter than `length` says is a stream that breaks: the connection is closed.
-    """
-
-    status: str
-    body: bytes = b""
-    headers: tuple[tuple[str, str], ...] = ()
-    length: int | None = None
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class CloudServer:
-    """The running server: set `intercept` to answer a request, or to hold it, before moto."""
+    """The running servers: set `intercept` to answer a request, or to hold it, before them."""
 
-    url: str = ""
-    requests: list[Request] = field(default_factory=list)
-    registrations: list[dict[str, Any]] = field(default_factory=list)
+    url: str
+    """The proxy's."""
+    requests: list[Request]
+    faults: FaultPlan
+    registrations: list[dict[str, Any]]
     """Arguments of each RegisterImage, refused ones too."""
+    credentials: dict[str, str] = field(repr=False)
+    """Of the S3 server, as variables of the environment."""
     intercept: Callable[[Request], Reply | None] = lambda request: None
 
     def find(self, method: str, path: str, query: str = "") -> list[Request]:
@@ -85,8 +75,12 @@ class CloudServer:
         ]
 
 
-def set_cloud_environment(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
-    """Let boto3 find made-up credentials, no configuration file and no instance metadata."""
+def set_cloud_environment(
+    monkeypatch: pytest.MonkeyPatch,
+    directory: Path,
+    credentials: Mapping[str, str] = MOTO_CREDENTIALS,
+) -> None:
+    """Let boto3 find these credentials, no configuration file and no instance metadata."""
     for name in (
         "AWS_PROFILE",
         "AWS_DEFAULT_PROFILE",
@@ -104,8 +98,8 @@ def set_cloud_environment(monkeypatch: pytest.MonkeyPatch, directory: Path) -> N
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     ):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    for name, text in credentials.items():
+        monkeypatch.setenv(name, text)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(directory / "aws-config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(directory / "aws-credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -116,27 +110,29 @@ def set_cloud_environment(monkeypatch: pytest.MonkeyPatch, directory: Path) -> N
 
 @contextmanager
 def cloud_server(monkeypatch: pytest.MonkeyPatch, directory: Path) -> Iterator[CloudServer]:
-    """Serve moto, empty, on a free port of 127.0.0.1; the environment's endpoint is not set."""
+    """Serve an empty cloud; the environment's endpoint is not set."""
     set_cloud_environment(monkeypatch, directory)
-    cloud = CloudServer()
-    monkeypatch.setattr(AmisResponse, "register_image", _register_image_of(cloud))
-    moto_api_backend.reset()
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    application = _recorded(cloud, DomainDispatcherApplication(create_backend_app))
-    # moto's ThreadedMotoServer never closes the socket that it listens on.
-    server = make_server(
-        "127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler
-    )
-    # The pause is what shutdown() may take.
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    cloud.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with ExitStack() as stack:
+        moto_url = stack.enter_context(moto_server())
+        proxy = stack.enter_context(FaultProxy(lambda request: _address_of(moto_url)))
+        cloud = CloudServer(
+            url=proxy.url,
+            requests=proxy.requests,
+            faults=proxy.faults,
+            registrations=[],
+            credentials=dict(MOTO_CREDENTIALS),
+        )
+        proxy.intercept = lambda request: cloud.intercept(request)
+        find_region = _finder(moto_url, cloud.credentials)
+        replace_register_image(monkeypatch, cloud.registrations, find_region)
         yield cloud
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+
+
+def _address_of(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
 
 
 def s3_client(server: CloudServer, *, region: str = REGION, attempts: int = 2) -> "S3Client":
@@ -150,98 +146,32 @@ def put_object(store: BundleStore, name: str, content: bytes, body: BinaryIO | N
     store.put(name, body or io.BytesIO(content), sha1=digest)
 
 
-def _recorded(cloud: CloudServer, application: "WSGIApplication") -> "WSGIApplication":
-    def respond(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
-        request = Request(
-            method=environ["REQUEST_METHOD"],
-            path=environ["PATH_INFO"],
-            query=environ.get("QUERY_STRING", ""),
-            headers={
-                name.removeprefix("HTTP_").replace("_", "-").lower(): value
-                for name, value in environ.items()
-                if name.startswith("HTTP_") or name in ("CONTENT_LENGTH", "CONTENT_TYPE")
-            },
-        )
-        cloud.requests.append(request)
-        reply = cloud.intercept(request)
-        if reply is None:
-            return application(environ, start)
-        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        length = len(reply.body) if reply.length is None else reply.length
-        start(reply.status, [("Content-Length", str(length)), *reply.headers])
-        return [reply.body]
-
-    return respond
+def direct_s3_client(url: str, credentials: Mapping[str, str]) -> "S3Client":
+    """A client of a server itself, past the proxy and its record."""
+    return boto3.session.Session(
+        aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+    ).client(
+        "s3",
+        region_name=REGION,
+        endpoint_url=url,
+        config=Config(s3={"addressing_style": "path"}),
+    )
 
 
-def error_reply(status: str, code: str, **elements: str) -> Reply:
-    """S3's error document; further elements are such as Region."""
-    further = "".join(f"<{name}>{text}</{name}>" for name, text in elements.items())
-    body = f"<Error><Code>{code}</Code><Message>It is so.</Message>{further}</Error>"
-    return Reply(status=status, body=body.encode(), headers=(("Content-Type", "application/xml"),))
+def _finder(url: str, credentials: Mapping[str, str]) -> FindRegion:
+    """Looks for objects as EC2 does: in S3, over HTTP."""
+    open_client = cache(lambda: direct_s3_client(url, credentials))
 
+    def find_region(bucket: str, key: str) -> str | None:
+        client = open_client()
+        try:
+            client.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                return None
+            raise
+        place = client.get_bucket_location(Bucket=bucket).get("LocationConstraint")
+        return place or "us-east-1"
 
-def _register_image_of(cloud: CloudServer) -> Callable[[AmisResponse], ActionResult]:
-    def register_image(response: AmisResponse) -> ActionResult:
-        arguments = dict(response._get_params())
-        cloud.registrations.append(arguments)
-        response.error_on_dryrun()
-        backend = response.ec2_backend
-        _check_registration(backend, arguments)
-        ami = _RegisteredAmi(backend, arguments)
-        backend.amis[ami.id] = ami
-        return ActionResult({"ImageId": ami.id})
-
-    return register_image
-
-
-def _check_registration(backend: Any, arguments: dict[str, Any]) -> None:
-    for ami in backend.amis.values():
-        if ami.name == arguments["Name"] and ami.owner_id == backend.account_id:
-            raise EC2ClientError(
-                "InvalidAMIName.Duplicate",
-                f"AMI name {ami.name} is already in use by AMI {ami.id}",
-            )
-    bucket, _, key = arguments.get("ImageLocation", "").partition("/")
-    buckets = s3_backends[backend.account_id][backend.partition].buckets
-    if bucket not in buckets or key not in buckets[bucket].keys:
-        raise EC2ClientError(
-            "InvalidManifest",
-            f"HTTP 404 (Not Found) response for URL http://s3.amazonaws.com/{bucket}/{key}: "
-            "check your manifest path is correct and in the correct region.",
-        )
-    if buckets[bucket].region_name != backend.region_name:
-        raise EC2ClientError(
-            "InvalidManifest",
-            f"HTTP 301 (Moved Permanently) response for URL http://s3.amazonaws.com/{bucket}/"
-            f"{key}: check your manifest path is correct and in the correct region.",
-        )
-
-
-class _RegisteredAmi(Ami):
-    """An S3-backed AMI as DescribeImages shows it."""
-
-    # moto finds the service of a model by the path of its module.
-    __module__ = Ami.__module__
-
-    def __init__(self, backend: Any, arguments: dict[str, Any]) -> None:
-        super().__init__(
-            backend,
-            random_ami_id(),
-            name=arguments["Name"],
-            description=arguments.get("Description", ""),
-            virtualization_type=arguments.get("VirtualizationType", "paravirtual"),
-            architecture=arguments.get("Architecture", "i386"),
-            image_location=arguments["ImageLocation"],
-            hypervisor="xen",
-            root_device_type="instance-store",
-            root_device_name=arguments.get("RootDeviceName", "/dev/sda1"),
-            region_name=f"{backend.region_name}a",
-        )
-        self.kernel_id = arguments.get("KernelId")
-        self.ramdisk_id = arguments.get("RamdiskId")
-        self._mappings = arguments.get("BlockDeviceMappings", [])
-
-    @property
-    def block_device_mappings(self) -> list[dict[str, Any]]:
-        return list(self._mappings)
+    return find_region
