@@ -18,7 +18,12 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from bundler.aws.bucket import S3Bucket
+from bundler.aws.retry import RetryPolicy
+from bundler.aws.s3 import NO_ACL, S3BundleStore
 from bundler.aws.session import Cloud
+from bundler.aws.transport import TransportSettings
+from bundler.model.image import ImageLocation
 from bundler.workflow.ports import BundleStore
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Fault, FaultKind, FaultPlan, Reply, Request, error_reply
@@ -135,9 +140,41 @@ def _address_of(url: str) -> tuple[str, int]:
     return parts.hostname, parts.port
 
 
-def s3_client(server: CloudServer, *, region: str = REGION, attempts: int = 2) -> "S3Client":
-    """A client of the server that does not try for long."""
-    return Cloud.open(region=region, endpoint_url=server.url, attempts=attempts).s3()
+QUICK = TransportSettings(policy=RetryPolicy(max_attempts=2, first_delay=0.01))
+"""Settings of clients that do not try for long."""
+
+
+def open_cloud(
+    server: CloudServer, *, region: str = REGION, settings: TransportSettings = QUICK
+) -> Cloud:
+    """The server as the command line sees it."""
+    return Cloud.open(region=region, endpoint_url=server.url, settings=settings)
+
+
+def s3_client(server: CloudServer, *, region: str = REGION) -> "S3Client":
+    """A client of the server; what fails is not tried again."""
+    return open_cloud(server, region=region).s3()
+
+
+def open_store(
+    server: CloudServer,
+    location: ImageLocation,
+    *,
+    region: str = REGION,
+    settings: TransportSettings = QUICK,
+    acl: str = NO_ACL,
+    progress: Callable[[int], object] | None = None,
+) -> S3BundleStore:
+    """A store on the server, as the command line makes it."""
+    cloud = open_cloud(server, region=region, settings=settings)
+    return S3BundleStore(
+        cloud.s3(), location, transport=cloud.transport, acl=acl, progress=progress
+    )
+
+
+def make_bucket(server: CloudServer, name: str, *, region: str = REGION, acl: str = "") -> None:
+    """Make a bucket as the command line does."""
+    S3Bucket(s3_client(server, region=region), name).create(acl=acl, tags={})
 
 
 def put_object(store: BundleStore, name: str, content: bytes, body: BinaryIO | None = None) -> None:

@@ -1,13 +1,20 @@
 """Bundle store and image registry in memory."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha1
 from typing import BinaryIO
 
-from bundler.errors import AwsRefusedError, BundlerError
+from bundler.errors import (
+    AwsRefusedError,
+    BundlerError,
+    ExistsError,
+    InputError,
+    VerificationError,
+)
 from bundler.model.image import Ami, ImageLocation, ImageState
 from bundler.model.registration import Registration
+from bundler.model.stored import StoredObject
 
 CHUNK_SIZE = 1000
 """Bytes of a chunk that get() gives: few, so that many chunks are tried."""
@@ -27,25 +34,48 @@ class MemoryBundleStore:
     put_failures: dict[str, BundlerError] = field(default_factory=dict)
     get_failures: dict[str, BundlerError] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
-    """Each call in order: "prepare", "put NAME", "flush", "cancel", "get NAME", "delete NAME"."""
+    """Each call in order: "put NAME", "held NAME", "copy NAME", "flush", "cancel", "get NAME",
+    "head NAME", "list PREFIX", "delete NAME", "abort PREFIX"."""
+    knows_sha1: bool = True
+    """Whether head() tells a SHA-1, as S3 does, or none, as other servers."""
+    unlisted: set[str] = field(default_factory=set)
+    """Objects that a listing does not have yet."""
+    concurrency: int = 1
     _failure: BundlerError | None = None
     _is_over: bool = False
 
-    def prepare(self) -> None:
-        self.calls.append("prepare")
-
-    def put(self, name: str, body: BinaryIO, *, sha1: bytes) -> None:
-        self.calls.append(f"put {name}")
+    def put(
+        self,
+        name: str,
+        body: BinaryIO,
+        *,
+        sha1: bytes,
+        may_be_held: bool = False,
+        only_new: bool = False,
+    ) -> None:
         try:
             self._raise_failure()
             body.seek(0)
             content = body.read()
         finally:
             body.close()
+        if may_be_held and self.objects.get(name) == content:
+            self.calls.append(f"held {name}")
+            return
+        self.calls.append(f"put {name}")
         self._failure = self.put_failures.get(name)
+        if only_new and name in self.objects:
+            self._failure = ExistsError(f"put {name}: somebody else has put it there meanwhile")
         if self._failure is None:
             _check_sha1(name, content, sha1)
             self.objects[name] = content
+
+    def copy(self, source: ImageLocation, name: str, *, sha1: bytes) -> None:
+        self.calls.append(f"copy {name}")
+        self._raise_failure()
+        content = self.objects[source.key.rpartition("/")[2]]
+        _check_sha1(name, content, sha1)
+        self.objects[name] = content
 
     def flush(self) -> None:
         self.calls.append("flush")
@@ -55,24 +85,69 @@ class MemoryBundleStore:
         self.calls.append("cancel")
         self._is_over = True
 
-    def get(self, name: str) -> Iterator[bytes]:
+    def fetch(
+        self,
+        name: str,
+        file: BinaryIO,
+        *,
+        sha1: bytes,
+        limit: int,
+        advance: Callable[[int], object],
+    ) -> int:
+        url = self.location.join(name).url
+        content = self._get(name)
+        if len(content) > limit:
+            raise VerificationError(
+                f"get {url}: expected at most {limit} bytes, got {len(content)}"
+            )
+        got = hash_sha1(content)
+        if got != sha1:
+            raise VerificationError(f"get {url}: expected SHA1 {sha1.hex()}, got {got.hex()}")
+        for start in range(0, len(content), CHUNK_SIZE):
+            chunk = content[start : start + CHUNK_SIZE]
+            file.write(chunk)
+            advance(len(chunk))
+        return len(content)
+
+    def read(self, name: str, *, limit: int) -> bytes:
+        content = self._get(name)
+        if len(content) > limit:
+            url = self.location.join(name).url
+            raise InputError(f"get {url}: expected at most {limit} bytes, got {len(content)}")
+        return content
+
+    def head(self, name: str) -> StoredObject | None:
+        self.calls.append(f"head {name}")
+        return self._stored(name) if name in self.objects else None
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        self.calls.append(f"list {prefix}")
+        for name in sorted(self.objects):
+            if name.startswith(prefix) and name not in self.unlisted:
+                yield replace(self._stored(name), sha1=b"")
+
+    def delete(self, names: Sequence[str]) -> None:
+        for name in names:
+            self.calls.append(f"delete {name}")
+            self.objects.pop(name, None)
+
+    def abort_uploads(self, prefix: str, belongs: Callable[[str], bool]) -> int:
+        self.calls.append(f"abort {prefix}")
+        return 0
+
+    def _get(self, name: str) -> bytes:
         self.calls.append(f"get {name}")
         if name in self.get_failures:
             raise self.get_failures[name]
         if name not in self.objects:
             url = self.location.join(name).url
             raise AwsRefusedError(f"get {url}: no such key (NoSuchKey)", code="NoSuchKey")
+        return self.objects[name]
+
+    def _stored(self, name: str) -> StoredObject:
         content = self.objects[name]
-        for start in range(0, len(content), CHUNK_SIZE):
-            yield content[start : start + CHUNK_SIZE]
-
-    def list(self, prefix: str) -> Iterator[str]:
-        self.calls.append(f"list {prefix}")
-        yield from sorted(name for name in self.objects if name.startswith(prefix))
-
-    def delete(self, name: str) -> None:
-        self.calls.append(f"delete {name}")
-        self.objects.pop(name, None)
+        sha1 = hash_sha1(content) if self.knows_sha1 else b""
+        return StoredObject(name=name, size=len(content), sha1=sha1)
 
     def _raise_failure(self) -> None:
         if self._is_over:
@@ -82,8 +157,12 @@ class MemoryBundleStore:
             raise self._failure
 
 
+def hash_sha1(content: bytes) -> bytes:
+    return sha1(content, usedforsecurity=False).digest()
+
+
 def _check_sha1(name: str, content: bytes, expected: bytes) -> None:
-    got = sha1(content, usedforsecurity=False).digest()
+    got = hash_sha1(content)
     assert got == expected, f"{name}: expected SHA-1 {expected.hex()}, got {got.hex()}"
 
 
