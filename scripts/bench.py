@@ -8,12 +8,20 @@ split; and back: cat, openssl enc -d, gzip or pigz, tar.  Left out is what ami-b
 besides: bundling, the digests of the parts and the manifest; unbundling, every check of digest
 and signature.  So the pipelines are a little faster than the real tools.
 
+With --transfer a bundle of 64 full parts of random bytes goes to S3 and comes back, by
+`ami-bundler upload` and `download` and by `aws s3 cp --recursive` with its default settings.
+The server is on the loopback and shares the processors with its client, so that its own CPU
+seconds, shown beside, bound the wall time: moto spends the least per byte and checks nothing;
+seaweedfs and swift check signatures and digests as S3 does.  Every upload goes to an empty
+bucket, every download to an empty directory.  What ami-bundler does besides: it verifies the
+SHA-1 of each part, and a downloaded part is safe on the disk (fsync) before it has its name.
+
 Every competitor first runs once unmeasured; its output is decoded (with the standard tools) and
-compared with the image.  Then come the rounds: in each one every competitor runs once, in an
-order that rotates, with the page cache warm and all writes synced before.  Ratios are taken
-within a round, so that a machine that is slow for a while slows both sides.  CPU seconds are
-those of the whole tree of processes, peak MB those of its largest single process ("<": not
-more than the process that measures).
+compared with the image, and a bundle that was moved with the one that was there.  Then come the
+rounds: in each one every competitor runs once, in an order that rotates, with the page cache
+warm and all writes synced before.  Ratios are taken within a round, so that a machine that is
+slow for a while slows both sides.  CPU seconds are those of the whole tree of processes, peak MB
+those of its largest single process ("<": not more than the process that measures).
 """
 
 import argparse
@@ -43,10 +51,11 @@ from benchmark.competitors import (
 )
 from benchmark.image import RECIPE, ImagePlan, build_image, default_image_size, write_scattered
 from benchmark.moto import moto_server
-from benchmark.options import UNBUNDLERS, make_parser
+from benchmark.options import TRANSFERS, UNBUNDLERS, make_parser
 from benchmark.process import BenchError, find_tool, run
 from benchmark.report import publish_ratios, speedups, summary
-from benchmark.runner import Run, compare, private_directory, say
+from benchmark.runner import Run, Subject, compare, private_directory, say
+from benchmark.toolbox import find_aws, version_of
 
 SCALING = {
     "dense-256MiB": (256 * 2**20, 256 * 2**20, 1),
@@ -86,15 +95,17 @@ class Bench:
         """`ami-bundler image` at each level."""
         return [our_bundler(image, self.keys, level) for level in self.options.levels]
 
-    def show(self, title: str, competitors: Sequence[Competitor], image: Path) -> list[Run]:
-        """Compare, print the summary, and keep the runs."""
+    def show(
+        self, title: str, competitors: Sequence[Competitor], subject: Path | Subject
+    ) -> list[Run]:
+        """Compare, print the summary, and keep the runs; a path is an image's."""
         if not competitors:
             return []
-        runs = compare(competitors, image, rounds=self.options.runs, work_dir=self.work_dir)
+        if isinstance(subject, Path):
+            subject = Subject.of_image(subject)
+        runs = compare(competitors, subject, rounds=self.options.runs, work_dir=self.work_dir)
         self.runs.extend(runs)
-        status = image.stat()
-        sizes = f"{status.st_size:,} bytes, {status.st_blocks * 512:,} allocated"
-        print(f"\n{title} {image.name} ({sizes})\n{summary(runs)}", flush=True)
+        print(f"\n{title} {subject.name} ({subject.size_text})\n{summary(runs)}", flush=True)
         return runs
 
 
@@ -148,6 +159,28 @@ def measure_scaling(bench: Bench) -> None:
             write_scattered(unfinished, image_size=image_size, data_size=data_size, places=places)
             unfinished.rename(image)
         bench.show("Bundle", competitors, image)
+
+
+def compare_transfer(bench: Bench) -> None:
+    """Move a bundle to a server on this machine and back, against the AWS CLI."""
+    # It needs boto3, which comes with the package; the other modes do without.
+    from benchmark.servers import s3_server
+    from benchmark.transfer import downloaders, transfer_bundle, uploaders
+
+    if bench.ours_missing:
+        raise BenchError(f"--transfer needs ami-bundler: {bench.ours_missing}")
+    aws = ""
+    if any(bench.wants(name) for name in TRANSFERS if name.startswith("aws-")):
+        aws = find_aws(bench.options.aws, bench.work_dir)
+        print(version_of(aws))
+    with (
+        transfer_bundle(bench.keys, bench.work_dir) as (bundle, subject),
+        s3_server(bench.options.server, bench.work_dir) as server,
+    ):
+        for title, make in (("Upload", uploaders), ("Download", downloaders)):
+            competitors = bench.runnable(make(bundle, server, aws, bench.work_dir))
+            runs = bench.show(f"{title} ({server.name})", competitors, subject)
+            print_ratios(speedups(runs, TRANSFERS))
 
 
 def print_ratios(table: str) -> None:
@@ -215,6 +248,8 @@ def measure_all(options: argparse.Namespace) -> None:
     bench = Bench(options=options, work_dir=work_dir, keys=keys, ours_missing=missing)
     if options.memory:
         measure_scaling(bench)
+    elif options.transfer:
+        compare_transfer(bench)
     elif options.publish:
         compare_publish(bench, choose_image(options, work_dir))
     else:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from benchmark.daemon import cpu_seconds
 from benchmark.moto import Moto
 from benchmark.process import BenchError, find_tool, need_tool, run
 
@@ -48,6 +49,8 @@ class Task(StrEnum):
     BUNDLE = "bundle"
     UNBUNDLE = "unbundle"
     PUBLISH = "publish"
+    UPLOAD = "upload"
+    DOWNLOAD = "download"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +61,15 @@ class Competitor:
     task: Task
     argv: tuple[str, ...]
     check: Callable[[Path], str]
-    """From the directory with the output to the hex SHA-256 of the image in it."""
+    """From the directory with the output to the hex SHA-256 of the image in it; of the
+    bundle, for one that moves it."""
     prepare: Callable[[], None] = lambda: None
     """What must happen before each run, not timed."""
     env: Mapping[str, str] = field(default_factory=dict)
     tools: tuple[str, ...] = ()
     """Programs that it needs."""
+    server_cpu: Callable[[], float] = lambda: 0.0
+    """CPU seconds that the server of its own has used so far."""
 
     @property
     def is_ours(self) -> bool:
@@ -167,6 +173,7 @@ def our_publisher(image: Path, keys: Keys, level: str, moto: Moto) -> Competitor
         check=lambda directory: _decode_published(directory, keys, moto),
         prepare=moto.reset,
         env=moto.client_environment(),
+        server_cpu=lambda: cpu_seconds((moto.pid,)),
     )
 
 

@@ -2,22 +2,17 @@
 
 import importlib.util
 import re
-import socket
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from os import environ
 from pathlib import Path
 
+from benchmark.daemon import ADDRESS, free_ports, running, wait_until_up
 from benchmark.process import BenchError
 
-_ADDRESS = "127.0.0.1"
-_START_SECONDS = 60
 _AUTHORIZATION = (
     "AWS4-HMAC-SHA256 Credential=testing/20060102/us-east-1/s3/aws4_request, "
     "SignedHeaders=host, Signature=0"
@@ -30,6 +25,7 @@ class Moto:
     """A running server."""
 
     url: str
+    pid: int
     bucket: str = "bench-bucket"
 
     def reset(self) -> None:
@@ -74,37 +70,17 @@ def moto_server() -> Iterator[Moto]:
     """
     if importlib.util.find_spec("moto") is None:
         raise BenchError("moto: not installed; pip install 'ami-bundler[demo]'")
-    port = _free_port()
-    server = subprocess.Popen(  # noqa: S603  a list, no shell; arguments are the benchmark's own
-        (sys.executable, "-P", "-m", "moto.server", "-H", _ADDRESS, "-p", str(port)),
-        env={**environ, "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        moto = Moto(url=f"http://{_ADDRESS}:{port}")
-        _wait_until_up(moto, server)
+    (port,) = free_ports(1)
+    argv = (sys.executable, "-P", "-m", "moto.server", "-H", ADDRESS, "-p", str(port))
+    with running(argv, env={"MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}) as server:
+        moto = Moto(url=f"http://{ADDRESS}:{port}", pid=server.pid)
+        wait_until_up("moto", lambda: _is_up(moto), [server])
         yield moto
-    finally:
-        server.terminate()
-        server.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((_ADDRESS, 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _wait_until_up(moto: Moto, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            moto.reset()
-        except BenchError:
-            time.sleep(0.2)
-        else:
-            return
-    raise BenchError(f"moto: the server did not start within {_START_SECONDS} s")
+def _is_up(moto: Moto) -> bool:
+    try:
+        moto.reset()
+    except BenchError:
+        return False
+    return True

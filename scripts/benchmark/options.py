@@ -10,11 +10,14 @@ from pathlib import Path
 from benchmark.competitors import COMPRESSORS, DECOMPRESSORS, LEVELS
 
 UNBUNDLERS = (*DECOMPRESSORS, "ours-unbundle")
+TRANSFERS = ("ours-upload", "aws-upload", "ours-download", "aws-download")
+SERVERS = ("moto", "seaweedfs", "swift")
 NAMES = (
     *COMPRESSORS,
     *(f"ours-{level}" for level in LEVELS),
     *UNBUNDLERS,
     *(f"publish-{level}" for level in LEVELS),
+    *TRANSFERS,
 )
 """All competitors."""
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -59,11 +62,13 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add = mode.add_argument
     add("--publish", action="store_true", help="publish to a moto server against bundling alone")
     add("--memory", action="store_true", help="ami-bundler on 256 MiB, and on 10 GiB with holes")
+    add("--transfer", action="store_true", help="upload and download against the AWS CLI")
     add = group.add_argument
     add("--only", type=_list_of(NAMES), metavar="NAME,...", help=f"of {', '.join(NAMES)}")
     text = f"of ami-bundler (default: {','.join(LEVELS)})"
     add("--levels", type=_list_of(LEVELS), default=LEVELS, metavar="LEVEL,...", help=text)
     add("--runs", type=_parse_count, default=5, metavar="N", help="rounds (default: 5)")
+    _add_transfer_options(parser.add_argument_group("transfer"))
     add = parser.add_argument_group("files").add_argument
     work_dir = Path(tempfile.gettempdir(), f"ami-bundler-bench-{os.getuid()}")
     text = f"images (kept for the next call), keys and output (default: {work_dir})"
@@ -86,3 +91,11 @@ def _add_image_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--data-size", type=_parse_size, default="760MB", metavar="SIZE", help=text)
     text = "bytes of the image (default: 1.4 times the data, a multiple of 64 MiB)"
     group.add_argument("--image-size", type=_parse_size, metavar="SIZE", help=text)
+
+
+def _add_transfer_options(group: argparse._ArgumentGroup) -> None:
+    """Options of --transfer."""
+    text = "S3 of the measurement (default: moto, which needs the least CPU)"
+    group.add_argument("--server", choices=SERVERS, default="moto", help=text)
+    text = "the AWS CLI, a path or a name on PATH (default: version 1, installed below --work-dir)"
+    group.add_argument("--aws", default="", metavar="PATH", help=text)

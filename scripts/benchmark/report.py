@@ -13,8 +13,10 @@ _BASELINE = "gzip-6"
 def summary(runs: Sequence[Run]) -> str:
     """Medians of each competitor, in order of first appearance by name in `runs`."""
     baseline = _output_size(runs, _BASELINE)
+    has_server = any(run.server_cpu for run in runs)
     header = (
         *("", "wall s", "min..max", "CPU s", "peak MB", "output bytes"),
+        *(("server's CPU s",) if has_server else ()),
         *((f"vs {_BASELINE}",) if baseline else ()),
     )
     rows = []
@@ -30,6 +32,7 @@ def summary(runs: Sequence[Run]) -> str:
                 f"{statistics.median(cost.cpu for cost in costs):.2f}",
                 _peak(costs),
                 f"{size:,}" if size else "-",
+                *((f"{_server_cpu(runs, name):.2f}",) if has_server else ()),
                 *((f"{(size / baseline - 1) * 100:+.2f} %",) if baseline else ()),
             )
         )
@@ -69,6 +72,10 @@ def _names(runs: Sequence[Run]) -> list[str]:
 def _output_size(runs: Sequence[Run], name: str) -> int:
     sizes = [run.output_size for run in runs if run.name == name]
     return int(statistics.median(sizes)) if sizes else 0
+
+
+def _server_cpu(runs: Sequence[Run], name: str) -> float:
+    return statistics.median(run.server_cpu for run in runs if run.name == name)
 
 
 def _peak(costs: Sequence[Measurement]) -> str:

@@ -8,9 +8,31 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from benchmark.competitors import Competitor, Task, sha256_of
 from benchmark.process import BenchError, Measurement, measure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What all competitors of a comparison work on."""
+
+    name: str
+    size_text: str
+    """Its sizes, for people."""
+    digest: str
+    """Hex SHA-256 that each competitor's check() must find."""
+
+    @classmethod
+    def of_image(cls, image: Path) -> Self:
+        """An image file; this also brings it into the page cache."""
+        status = image.stat()
+        return cls(
+            name=image.stem,
+            size_text=f"{status.st_size:,} bytes, {status.st_blocks * 512:,} allocated",
+            digest=sha256_of(image),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,16 +40,19 @@ class Run:
     """One timed run of one competitor."""
 
     image: str
+    """Name of what it worked on."""
     round: int
     task: Task
     name: str
     cost: Measurement
+    server_cpu: float
+    """CPU seconds of the server at the other end; 0 when there is none."""
     output_size: int
     """Bytes: parts of a bundle, or allocated bytes of an image; 0 if no file comes out."""
 
 
 def compare(
-    competitors: Sequence[Competitor], image: Path, *, rounds: int, work_dir: Path
+    competitors: Sequence[Competitor], subject: Subject, *, rounds: int, work_dir: Path
 ) -> list[Run]:
     """Check each competitor once, then run all of them in each round, in an order that rotates.
 
@@ -35,28 +60,18 @@ def compare(
         The runs of the rounds, sorted by competitor, then round.
 
     Raises:
-        BenchError: a command failed, or its output is not the image.
+        BenchError: a command failed, or its output is wrong.
     """
-    expected = sha256_of(image)  # this also brings the image into the page cache
     for competitor in competitors:
         say(f"{competitor.name}: warm-up and check")
-        _check(competitor, expected, work_dir)
+        _check(competitor, subject.digest, work_dir)
     runs: list[Run] = []
     for number in range(rounds):
         turn = number % max(len(competitors), 1)
         for competitor in (*competitors[turn:], *competitors[:turn]):
-            cost, output_size = _run(competitor, work_dir)
-            say(f"round {number + 1}/{rounds}: {competitor.name}: {cost.wall:.2f} s")
-            runs.append(
-                Run(
-                    image=image.stem,
-                    round=number,
-                    task=competitor.task,
-                    name=competitor.name,
-                    cost=cost,
-                    output_size=output_size,
-                )
-            )
+            done = _run(competitor, subject, number, work_dir)
+            say(f"round {number + 1}/{rounds}: {competitor.name}: {done.cost.wall:.2f} s")
+            runs.append(done)
     order = [competitor.name for competitor in competitors]
     return sorted(runs, key=lambda done: (order.index(done.name), done.round))
 
@@ -79,26 +94,40 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def _run(competitor: Competitor, work_dir: Path) -> tuple[Measurement, int]:
-    with _finished(competitor, work_dir) as (directory, cost):
-        return cost, _output_size(competitor.task, directory)
+def _run(competitor: Competitor, subject: Subject, number: int, work_dir: Path) -> Run:
+    with _finished(competitor, work_dir) as (directory, cost, server_cpu):
+        return Run(
+            image=subject.name,
+            round=number,
+            task=competitor.task,
+            name=competitor.name,
+            cost=cost,
+            server_cpu=server_cpu,
+            output_size=_output_size(competitor.task, directory),
+        )
 
 
 def _check(competitor: Competitor, expected: str, work_dir: Path) -> None:
-    with _finished(competitor, work_dir) as (directory, _):
+    with _finished(competitor, work_dir) as (directory, *_):
         actual = competitor.check(directory)
         if actual != expected:
-            raise BenchError(f"output decodes to SHA-256 {actual}, the image has {expected}")
+            raise BenchError(f"expected output of SHA-256 {expected}, got {actual}")
 
 
 @contextmanager
-def _finished(competitor: Competitor, work_dir: Path) -> Iterator[tuple[Path, Measurement]]:
-    """Run a competitor in an empty directory, which is removed afterwards."""
+def _finished(competitor: Competitor, work_dir: Path) -> Iterator[tuple[Path, Measurement, float]]:
+    """Run a competitor in an empty directory, which is removed afterwards.
+
+    Yields:
+        The directory, the cost, and the CPU seconds of the server.
+    """
     with tempfile.TemporaryDirectory(dir=work_dir, prefix="run-") as name:
         try:
             competitor.prepare()
             os.sync()
-            yield Path(name), measure(competitor.argv, cwd=Path(name), env=competitor.env)
+            before = competitor.server_cpu()
+            cost = measure(competitor.argv, cwd=Path(name), env=competitor.env)
+            yield Path(name), cost, competitor.server_cpu() - before
         except BenchError as error:
             raise BenchError(f"{competitor.name}: {error}") from error
 
