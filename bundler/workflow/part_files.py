@@ -11,8 +11,9 @@ from typing import BinaryIO
 from bundler.errors import InputError, VerificationError
 from bundler.host.files import os_errors
 from bundler.model.bundle import MAX_PART_SIZE, MIB, Part
+from bundler.model.digest import Digest
 from bundler.model.manifest import Manifest
-from bundler.stages.tap import Tap
+from bundler.stages.tap import Tap, sha1_digest
 from bundler.workflow.ports import Advance
 
 CHUNK_SIZE = MIB
@@ -99,8 +100,12 @@ def open_part(directory: Path, part: Part, *, limit: int) -> BinaryIO:
     path = directory / part.filename
     with os_errors("read part", path), ExitStack() as stack:
         file = stack.enter_context(_open_regular(path, limit))
-        if os.fstat(file.fileno()).st_size <= MAX_PART_SIZE:
-            return io.BytesIO(b"".join(_hashed(file, path, part)))
+        size = os.fstat(file.fileno()).st_size
+        if size <= MAX_PART_SIZE:
+            # In one piece: chunks, joined, would be in memory twice.
+            data = file.read(size + 1)
+            _check_digest(sha1_digest(data), path, part)
+            return io.BytesIO(data)
         for _ in _hashed(file, path, part):
             pass
         file.seek(0)
@@ -111,7 +116,7 @@ def open_part(directory: Path, part: Part, *, limit: int) -> BinaryIO:
 def _open_regular(path: Path, limit: int) -> BinaryIO:
     # O_NONBLOCK: a named pipe in a part's place must not make us wait.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    file = os.fdopen(descriptor, "rb", buffering=0)
+    file = os.fdopen(descriptor, "rb")
     state = os.fstat(descriptor)
     if stat.S_ISREG(state.st_mode) and state.st_size <= limit:
         return file
@@ -128,8 +133,12 @@ def _hashed(body: BinaryIO, path: Path, part: Part) -> Iterator[bytes]:
     tap = Tap()
     with os_errors("read part", path):
         yield from tap(iter(lambda: body.read(CHUNK_SIZE), b""))
-    if tap.digest != part.digest:
+    _check_digest(tap.digest, path, part)
+
+
+def _check_digest(digest: Digest, path: Path, part: Part) -> None:
+    if digest != part.digest:
         raise VerificationError(
             f"read part {path}: expected {part.digest.algorithm} {part.digest.hexdigest}, "
-            f"got {tap.digest.hexdigest}"
+            f"got {digest.hexdigest}"
         )
