@@ -28,6 +28,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -263,6 +264,8 @@ def measure_all(options: argparse.Namespace) -> None:
 
 def main() -> int:
     """Run; the exit code."""
+    # Whoever ends the benchmark ends its servers, too, and their files go.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         measure_all(make_parser(__doc__).parse_args())
     except (BenchError, OSError) as error:

@@ -52,7 +52,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def wait_until_up(
-    name: str, is_up: Callable[[], bool], servers: Sequence["subprocess.Popen[bytes]"]
+    name: str,
+    is_up: Callable[[], bool],
+    servers: Sequence["subprocess.Popen[bytes]"],
 ) -> None:
     """Wait until a server answers.
 

@@ -45,13 +45,14 @@ def swift_servers(
     for service in _SERVICES:
         builder = str(directory / f"{service}.builder")
         _build_ring(str(programs / "swift-ring-builder"), builder, ports[service])
-        server = {"pipeline:main": {"pipeline": "server"}, "app:server": _egg(service)}
+        name = f"{service}-server"
+        server = {"pipeline:main": {"pipeline": name}, f"app:{name}": _egg(service)}
         default = {"devices": str(directory / "devices"), "mount_check": "false"}
         default |= {"disable_fallocate": "true"}
         _write_server(directory, service, ports[service], default, server)
     proxy = {
-        "pipeline:main": {"pipeline": " ".join((*_FILTERS, "server"))},
-        "app:server": {**_egg("proxy"), "account_autocreate": "true"},
+        "pipeline:main": {"pipeline": " ".join((*_FILTERS, "proxy-server"))},
+        "app:proxy-server": {**_egg("proxy"), "account_autocreate": "true"},
         **{f"filter:{name}": {**_egg(name), **more} for name, more in _FILTERS.items()},
     }
     _write_server(directory, "proxy", ports["proxy"], {}, proxy)
