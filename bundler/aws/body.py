@@ -1,5 +1,6 @@
 """A request's body on its way: counted, paced, and given up when the upload is."""
 
+import io
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
@@ -32,6 +33,8 @@ class UploadBody:
         advance: Callable[[int], object],
     ) -> None:
         self._body = body
+        # Bytes in memory go to the hash and the socket from where they are.
+        self._held = memoryview(body.getvalue()) if isinstance(body, io.BytesIO) else None
         self._subject = subject
         self._stopped = stopped
         self._take = take
@@ -40,7 +43,7 @@ class UploadBody:
         self.is_sending = False
         body.seek(0)
 
-    def read(self, size: int | None = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes | memoryview:
         """The next bytes; more than asked for while they are sent, see SEND_SIZE."""
         if self._stopped.is_set():
             raise CancelledError
@@ -48,13 +51,21 @@ class UploadBody:
         if self.is_sending and wanted >= 0:
             wanted = max(wanted, SEND_SIZE)
         try:
-            data = self._body.read(wanted)
+            data = self._next(wanted)
         except OSError as error:
             raise HostError(f"{self._subject}: cannot read what is to be sent: {error}") from error
         if self.is_sending and data:
             self._take(len(data))
             self._sent_size += len(data)
             self._advance(len(data))
+        return data
+
+    def _next(self, size: int) -> bytes | memoryview:
+        if self._held is None:
+            return self._body.read(size)
+        start = self._body.tell()
+        data = self._held[start:] if size < 0 else self._held[start : start + size]
+        self._body.seek(start + len(data))
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
