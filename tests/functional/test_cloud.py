@@ -57,7 +57,7 @@ def test_every_test_begins_with_nothing(server: CloudServer, time: int) -> None:
 
 
 def test_s3_ec2_and_sts_have_one_address(server: CloudServer) -> None:
-    cloud = Cloud.open(region=REGION, endpoint_url=server.url, attempts=1)
+    cloud = Cloud.open(region=REGION, endpoint_url=server.url)
     assert cloud.sts().get_caller_identity()["Account"] == ACCOUNT_ID
     with pytest.raises(ClientError, match="HTTP 404"):
         cloud.ec2().register_image(Name="web", ImageLocation="images/manifest")
@@ -68,7 +68,7 @@ def test_s3_ec2_and_sts_have_one_address(server: CloudServer) -> None:
     assert image_id.startswith("ami-")
     assert len(server.requests) == 1
     assert len(server.registrations) == 2
-    elsewhere = Cloud.open(region="us-west-2", endpoint_url=server.url, attempts=1).ec2()
+    elsewhere = Cloud.open(region="us-west-2", endpoint_url=server.url).ec2()
     with pytest.raises(ClientError, match="HTTP 301"):
         elsewhere.register_image(Name="web", ImageLocation="images/manifest")
 
