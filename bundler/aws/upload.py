@@ -5,7 +5,14 @@ import logging
 import threading
 from base64 import b64encode
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import md5
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -15,6 +22,7 @@ from bundler.aws.objects import S3Objects, described, sha1_of
 from bundler.aws.remedies import UNSUPPORTED_CODES
 from bundler.errors import (
     AwsRefusedError,
+    BundlerError,
     ExistsError,
     InputError,
     TransferError,
@@ -176,6 +184,9 @@ class UploadQueue:
                 raise ExistsError(f"{subject}: somebody else has put it there meanwhile") from error
         finally:
             upload.body.close()
+            if upload.is_damaged:
+                with suppress(BundlerError, CancelledError):
+                    self._objects.delete([upload.location])
 
     def _put(self, upload: "_Upload", subject: str) -> None:
         """One PutObject, checked on both sides."""
@@ -196,13 +207,15 @@ class UploadQueue:
         }
         if self._acl:
             request["ACL"] = self._acl  # type: ignore[typeddict-item]  # a text of the user's
-        if upload.only_new:
+        if upload.only_new and not upload.is_damaged:  # else what is there is ours
             request["IfNoneMatch"] = "*"
         try:
             reply = self._objects.put(request)
             told = described(upload.location.key, upload.size, reply)
             if not upload.agrees(told, trusted=self._objects.checks_digests):
+                upload.is_damaged = True
                 raise TransferError(f"{subject}: S3 got other bytes than were sent")
+            upload.is_damaged = False
         except BaseException:
             body.take_back()
             raise
@@ -249,6 +262,8 @@ class _Upload:
     size: int
     sha1: bytes
     only_new: bool
+    is_damaged: bool = False
+    """Whether a server that does not check has stored it as it did not leave us."""
     _md5: str = ""
 
     def agrees(self, stored: StoredObject, *, trusted: bool) -> bool:

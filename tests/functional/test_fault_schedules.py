@@ -123,6 +123,8 @@ class Job:
     server: CloudServer
     directory: str
     words: list[str | Path]
+    failure: str = ""
+    """What the last run that failed has said."""
 
     def run(self) -> int:
         """Run it in this process; its exit code."""
@@ -133,6 +135,7 @@ class Job:
         try:
             run(argv, console)
         except BundlerError as error:
+            self.failure = str(error)
             return error.exit_code
         return 0
 
@@ -180,11 +183,11 @@ def check_then_finish(job: Job, random: Random) -> dict[str, bytes]:
     job.server.faults.add(*random_faults(random, job.directory))
     code = job.run()
     job.server.faults.clear()
-    assert code == 0 or code in EXIT_CODES
+    assert code == 0 or code in EXIT_CODES, job.failure
     before = job.stored()
     assert check_whole(before) or code != 0
     job.server.requests.clear()
-    assert job.run() == 0
+    assert job.run() == 0, job.failure
     after = job.stored()
     assert check_whole(after)
     held = {name for name, body in before.items() if body == after.get(name)}
@@ -224,12 +227,12 @@ def check_then_publish(job: Job, random: Random) -> dict[str, bytes]:
     code = job.run()
     job.server.faults.clear()
     before = job.stored()
-    assert code == 0 or code in EXIT_CODES
+    assert code == 0 or code in EXIT_CODES, job.failure
     assert check_whole(before) or code != 0
     if code == 0:
         return before
     job.server.requests.clear()
-    assert job.run() == 0
+    assert job.run() == 0, job.failure
     after = job.stored()
     assert check_whole(after)
     held = {name for name, body in before.items() if body == after.get(name)}
@@ -246,11 +249,11 @@ def do_download(
     job.server.faults.add(*random_faults(random, name))
     code = job.run()
     job.server.faults.clear()
-    assert code == 0 or code in EXIT_CODES | {3}  # a manifest may come damaged
+    assert code == 0 or code in EXIT_CODES | {3}, job.failure  # a manifest may come damaged
     whole = files(manifest.parent)
     assert files(tmp_path).items() <= whole.items()
     assert check_whole(files(tmp_path)) == (code == 0)
-    assert job.run() == 0
+    assert job.run() == 0, job.failure
     assert files(tmp_path) == whole
 
 
@@ -264,10 +267,10 @@ def do_unbundle(
     job.server.faults.add(*random_faults(random, name))
     code = job.run()
     job.server.faults.clear()
-    assert code == 0 or code in EXIT_CODES | {3}
+    assert code == 0 or code in EXIT_CODES | {3}, job.failure
     assert [path.name for path in tmp_path.iterdir()] == (["back.img"] if code == 0 else [])
     if code:
-        assert job.run() == 0
+        assert job.run() == 0, job.failure
     assert (tmp_path / "back.img").read_bytes() == image.read_bytes()
 
 
