@@ -6,10 +6,8 @@ faults, finishes and sends nothing that S3 held whole.  The seed stands in the t
 """
 
 import io
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import sha1
 from pathlib import Path
 from random import Random
 
@@ -29,6 +27,12 @@ from tests.support.cloud import (
 )
 from tests.support.faults import Fault, FaultKind
 from tests.support.images import random_bytes
+from tests.support.stored import (
+    check_nothing_sent_twice,
+    check_whole,
+    read_files,
+    stored_objects,
+)
 
 SCHEDULE_COUNT = 320
 """Seeds that are tried, half of them on each server."""
@@ -140,42 +144,8 @@ class Job:
         return 0
 
     def stored(self) -> dict[str, bytes]:
-        """What S3 has below the directory, asked without our code."""
-        client = s3_client(self.server)
-        prefix = f"{self.directory}/"
-        listing = client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
-        return {
-            item["Key"].removeprefix(prefix): client.get_object(Bucket=BUCKET, Key=item["Key"])[
-                "Body"
-            ].read()
-            for item in listing
-        }
-
-    def sent_parts(self) -> list[str]:
-        """Parts that were sent, each as often as it was."""
-        return [
-            request.path.rpartition("/")[2]
-            for request in self.server.requests
-            if request.method == "PUT" and ".part." in request.path
-        ]
-
-
-def check_whole(objects: dict[str, bytes]) -> bool:
-    """Whether there is a manifest; if so, it has all its parts."""
-    documents = [body for name, body in objects.items() if name.endswith(".manifest.xml")]
-    for document in documents:
-        parts = re.findall(
-            rb"<filename>([^<]*)</filename><digest algorithm='SHA1'>([0-9a-f]{40})<", document
-        )
-        assert len(parts) >= 5
-        for name, digest in parts:
-            body = objects[name.decode()]
-            assert sha1(body, usedforsecurity=False).hexdigest() == digest.decode(), name
-    return bool(documents)
-
-
-def files(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in directory.iterdir()}
+        """What S3 has below the directory."""
+        return stored_objects(self.server, BUCKET, f"{self.directory}/")
 
 
 def check_then_finish(job: Job, random: Random) -> dict[str, bytes]:
@@ -190,8 +160,7 @@ def check_then_finish(job: Job, random: Random) -> dict[str, bytes]:
     assert job.run() == 0, job.failure
     after = job.stored()
     assert check_whole(after)
-    held = {name for name, body in before.items() if body == after.get(name)}
-    assert not held & set(job.sent_parts())
+    check_nothing_sent_twice(job.server, before, after)
     return after
 
 
@@ -200,7 +169,7 @@ def do_upload(
 ) -> None:
     words: list[str | Path] = ["upload", manifest, f"s3://{BUCKET}/{name}", "--acl", "none"]
     job = Job(server=server, directory=name, words=words)
-    assert check_then_finish(job, random) == files(manifest.parent)
+    assert check_then_finish(job, random) == read_files(manifest.parent)
 
 
 def do_publish(
@@ -235,8 +204,7 @@ def check_then_publish(job: Job, random: Random) -> dict[str, bytes]:
     assert job.run() == 0, job.failure
     after = job.stored()
     assert check_whole(after)
-    held = {name for name, body in before.items() if body == after.get(name)}
-    assert not held & set(job.sent_parts())
+    check_nothing_sent_twice(job.server, before, after)
     return after
 
 
@@ -250,11 +218,11 @@ def do_download(
     code = job.run()
     job.server.faults.clear()
     assert code == 0 or code in EXIT_CODES | {3}, job.failure  # a manifest may come damaged
-    whole = files(manifest.parent)
-    assert files(tmp_path).items() <= whole.items()
-    assert check_whole(files(tmp_path)) == (code == 0)
+    whole = read_files(manifest.parent)
+    assert read_files(tmp_path).items() <= whole.items()
+    assert check_whole(read_files(tmp_path)) == (code == 0)
     assert job.run() == 0, job.failure
-    assert files(tmp_path) == whole
+    assert read_files(tmp_path) == whole
 
 
 def do_unbundle(
