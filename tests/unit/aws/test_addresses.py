@@ -50,8 +50,8 @@ def sent_for(url: str, *, endpoint_url: str = "", is_paying: bool = False) -> AW
         ("s3://images/a b/ä", "https://images.s3.eu-west-1.amazonaws.com/a%20b/%C3%A4/name"),
         ("s3://images", "https://images.s3.eu-west-1.amazonaws.com/name"),
         (
-            "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/ap/web",
-            "https://ap-123456789012.s3-accesspoint.eu-west-1.amazonaws.com/web/name",
+            "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/images/web",
+            "https://images-123456789012.s3-accesspoint.eu-west-1.amazonaws.com/web/name",
         ),
     ],
 )
