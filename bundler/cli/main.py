@@ -25,6 +25,7 @@ COMMANDS = {
     "register": "register a bundle in S3 as an AMI",
     "publish": "bundle, upload and register in one pass, with no bundle on the local disk",
     "keygen": "make an RSA key and a certificate to sign bundles with",
+    "doctor": "look beforehand at what could go wrong, and tell what helps",
     "demo": "run the main job against an S3 and EC2 of its own on this machine",
 }
 """Commands and their summaries; each is a module of this package, imported when it is run."""
@@ -74,8 +75,8 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def run(argv: Sequence[str], console: Console) -> None:
-    """Run one command and show its result.
+def run(argv: Sequence[str], console: Console) -> int:
+    """Run one command and show its result; the exit code.
 
     Raises:
         BundlerError: it failed.
@@ -87,6 +88,7 @@ def run(argv: Sequence[str], console: Console) -> None:
     console.set_verbosity(arguments.verbose)
     result: Result = _module(arguments.command).handle(arguments, console)
     console.show(result)
+    return result.exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -98,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, _interrupt)
     try:
-        run(sys.argv[1:] if argv is None else argv, console)
+        exit_code = run(sys.argv[1:] if argv is None else argv, console)
     except BundlerError as error:
         console.fail(str(error))
         sys.exit(error.exit_code)
@@ -107,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.exit(EXIT_UNREAD)
-    sys.exit(0)
+    sys.exit(exit_code)
 
 
 def run_program() -> NoReturn:
