@@ -28,7 +28,7 @@ def find_caller(client: "STSClient", transport: Transport) -> Caller:
 
     def ask() -> Caller:
         reply = client.get_caller_identity()
-        return Caller(account=reply["Account"], arn=reply["Arn"])
+        return Caller(account=reply["Account"], arn=reply.get("Arn", "an unnamed caller"))
 
     return transport.call("look up the AWS account of the credentials", ask)
 

@@ -44,7 +44,7 @@ def partition_table(read: Callable[[int, int], bytes]) -> str:
     if _PROTECTIVE in kinds and read(SECTOR_SIZE, SECTOR_SIZE).startswith(b"EFI PART"):
         return "GPT"
     is_sound = all(entry[0] in (0, 0x80) for entry in entries)
-    has_some = any(entry[4] and any(entry[8:12]) for entry in entries)
+    has_some = any(entry[4] and any(entry[12:16]) for entry in entries)
     return "MBR" if is_sound and has_some else ""
 
 
