@@ -25,6 +25,9 @@ from bundler.errors import UsageError
 from bundler.model.image import ImageLocation
 from bundler.workflow.doctor import Check, Finding, Status, Task, examine, exit_code
 
+TASKS = {task.value: task for task in Task} | {"image": Task.BUNDLE}
+"""By the words for them: the command that bundles is called image."""
+
 STATUS_WIDTH = max(map(len, Status))
 """Columns of a line that tell how a check ended."""
 
@@ -51,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="where the bundle will be written: is there room?",
+    )
+    parser.add_argument(
+        "--no-space-check",
+        action="store_true",
+        help="warn only if the disk could not hold a bundle that does not compress at all",
     )
     add_registration_options(parser, is_name_required=False)
     parser.add_argument(
@@ -99,8 +107,8 @@ def open_case(arguments: argparse.Namespace, console: Console) -> Case:
     """
     words: Sequence[str] = arguments.words
     task = None
-    if words and words[0] in tuple(Task):
-        task, words = Task(words[0]), words[1:]
+    if words and words[0] in TASKS:
+        task, words = TASKS[words[0]], words[1:]
     urls = [word for word in words if is_url(word)]
     images = [word for word in words if not is_url(word)]
     if len(urls) > 1 or len(images) > 1:

@@ -45,8 +45,9 @@ class Case:
 
     @property
     def bundle_name(self) -> str:
-        """The bundle's, as publish and image choose it."""
-        return self.arguments.bundle_name or (self.image.name if self.image else "")
+        """The bundle's, as publish and image choose it: image's --name is the bundle's."""
+        name = self.arguments.name if self.task is Task.BUNDLE else ""
+        return self.arguments.bundle_name or name or (self.image.name if self.image else "")
 
     @property
     def has_manifest(self) -> bool:

@@ -135,8 +135,13 @@ class LocalChecks:
         if directory is None:
             yield Finding.skip("room", "no --directory is given")
             return
-        name, force = self._case.bundle_name, self._arguments.force
-        yield from check_disk(directory, name, self._plan.worst_size, force=force)
+        yield from check_disk(
+            directory,
+            self._case.bundle_name,
+            self._plan.worst_size,
+            force=self._arguments.force,
+            may_be_full=self._arguments.no_space_check,
+        )
 
     def state(self) -> Iterator[Finding]:
         """Where an interrupted run is remembered."""

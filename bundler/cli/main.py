@@ -75,6 +75,16 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """parse_args(), but where a command takes `words` options may stand between them."""
+    arguments, rest = parser.parse_known_args(argv)
+    if "words" in arguments and not any(word.startswith("-") for word in rest):
+        arguments.words = [*arguments.words, *rest]
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return arguments
+
+
 def run(argv: Sequence[str], console: Console) -> int:
     """Run one command and show its result; the exit code.
 
@@ -83,7 +93,7 @@ def run(argv: Sequence[str], console: Console) -> int:
         SystemExit: after --help and --version.
     """
     command = next((word for word in argv if word in COMMANDS), None)
-    arguments = _parser(command).parse_args(argv)
+    arguments = _parse(_parser(command), argv)
     console.is_quiet, console.is_json = arguments.quiet, arguments.json
     console.set_verbosity(arguments.verbose)
     result: Result = _module(arguments.command).handle(arguments, console)

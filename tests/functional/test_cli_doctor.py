@@ -546,6 +546,22 @@ def test_bundle_needs_no_cloud(image: Path, key: Path, tmp_path: Path) -> None:
     assert found.statuses("credentials", "clock", "bucket", "instance-types") == []
 
 
+def test_a_command_line_of_image_needs_no_change(image: Path, key: Path, tmp_path: Path) -> None:
+    more = ("--account", ACCOUNT, "--name", "web", "--no-space-check", "--level", "fast")
+    words: tuple[str | Path, ...] = ("image", "-d", tmp_path, image, *more)
+    found = report(run_cli("doctor", *words, *key_options(key), "--json"))
+    assert (found.outcome.code, found.facts["task"]) == (0, "bundle")
+    assert "named web" in found.words("options", "ok")
+
+
+def test_options_may_stand_between_words(image: Path, key: Path) -> None:
+    before, between = ("--account", ACCOUNT), ("--acl", "none", "--part-size", "5M")
+    words: tuple[str | Path, ...] = (*before, "publish", image, *between, LOCATION)
+    found = report(run_cli("doctor", *words, *key_options(key), "--region", REGION, "--json"))
+    assert found.facts["task"] == "publish"
+    assert (found.failed, found.statuses("image")) == (["credentials"], ["ok"])
+
+
 def test_all_that_is_wrong_here(tmp_path: Path, image: Path) -> None:
     words: tuple[str | Path, ...] = ("bundle", tmp_path / "none", "--account", ACCOUNT)
     keys = ("--key", USER_KEY, "--cert", EC2_CERT, "--ec2-cert", image)
@@ -567,6 +583,7 @@ def test_convert(server: CloudServer, image: Path) -> None:
         (("s3://images/a", "s3://images/b"), r"expected one IMAGE and one s3:// URL at most"),
         (("s3://!/a",), r"is not a bucket name"),
         (("publish", "--acl", "everybody"), r"--acl"),
+        (("publish", "--no-such-option", "a.img"), r"unrecognized arguments: --no-such-option"),
     ],
 )
 def test_what_is_not_understood(words: tuple[str, ...], pattern: str) -> None:

@@ -221,6 +221,8 @@ def test_room(tmp_path: Path) -> None:
 
     assert check(1) == [(Status.OK, 0)]
     assert check(1 << 62) == [(Status.FAIL, 8)]
+    (finding,) = check_disk(tmp_path, "x", 1 << 62, force=False, may_be_full=True)
+    assert finding.status is Status.WARN
     (tmp_path / "x.manifest.xml").write_bytes(b"")
     assert check(1, force=True) == [(Status.OK, 0)]
     with pytest.raises(ExistsError, match="--force replaces it"):
