@@ -27,6 +27,8 @@ class Result:
 
     text: str
     facts: Mapping[str, object]
+    exit_code: int = 0
+    """Of the process: a command whose result is that something would fail is none that failed."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -66,6 +66,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bucket_options(parser)
     add_force_option(parser, "a bundle of that name in S3")
     add_resume_option(parser)
+    add_state_option(parser)
+    add_bundle_options(parser)
+    add_key_options(parser)
+    add_transfer_options(parser)
+    add_cloud_options(parser)
+
+
+def add_state_option(parser: argparse.ArgumentParser) -> None:
+    """--state-dir."""
     parser.add_argument(
         "--state-dir",
         type=Path,
@@ -73,10 +82,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where it is kept what an interrupted run has done (default: "
         "$XDG_STATE_HOME/ami-bundler, or ~/.local/state/ami-bundler)",
     )
-    add_bundle_options(parser)
-    add_key_options(parser)
-    add_transfer_options(parser)
-    add_cloud_options(parser)
+
+
+def state_directory(arguments: argparse.Namespace) -> Path:
+    """Where states are kept.
+
+    Raises:
+        RuntimeError: there is no home directory.
+    """
+    directory: Path | None = arguments.state_dir
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+    return directory or Path(base) / "ami-bundler"
 
 
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
@@ -159,18 +175,14 @@ def _open_state(
     manifest: ImageLocation,
 ) -> PublishState:
     """What an earlier run has left; without a place to keep it there is no resuming."""
-    directory: Path | None = arguments.state_dir
     file = None
     try:
-        base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
-        path = (directory or Path(base) / "ami-bundler") / state_name(
-            manifest.url, arguments.endpoint_url
-        )
+        path = state_directory(arguments) / state_name(manifest.url, arguments.endpoint_url)
         file = stack.enter_context(StateFile.open(path))
     except ExistsError:
         raise
     except (BundlerError, RuntimeError) as error:  # the latter when there is no home directory
-        if directory:
+        if arguments.state_dir:
             raise
         console.warn(f"{error}: a run that is interrupted cannot be resumed; see --state-dir")
     return PublishState(file, describe_source(source, spec, dig_holes=arguments.dig_holes))
