@@ -68,14 +68,13 @@ class S3Objects:
             TransferError: S3 cannot be reached.
         """
         try:
-            with self.transport.gate.slot():
-                reply = self.transport.call(
-                    f"look at {location.url}",
-                    lambda: self.client.head_object(
-                        Bucket=location.bucket, Key=location.key, ChecksumMode="ENABLED"
-                    ),
-                    stopped=stopped,
-                )
+            reply = self.transport.call(
+                f"look at {location.url}",
+                lambda: self.client.head_object(
+                    Bucket=location.bucket, Key=location.key, ChecksumMode="ENABLED"
+                ),
+                stopped=stopped,
+            )
         except AwsRefusedError as error:
             if error.code == "NotFound":
                 return None

@@ -166,10 +166,9 @@ class UploadQueue:
                 with self._lock:
                     self.held_count += 1
                 return
-            with self._objects.transport.gate.slot():
-                self._objects.transport.call(
-                    subject, lambda: self._put(upload, subject), stopped=self._stopped
-                )
+            self._objects.transport.call(
+                subject, lambda: self._put(upload, subject), stopped=self._stopped
+            )
             with self._lock:
                 self.sent_count += 1
         except AwsRefusedError as error:
@@ -237,10 +236,9 @@ class UploadQueue:
         }
         if self._acl:
             request["ACL"] = self._acl  # type: ignore[typeddict-item]  # a text of the user's
-        with self._objects.transport.gate.slot():
-            reply = self._objects.transport.call(
-                subject, lambda: self._objects.copy(request), stopped=self._stopped
-            )
+        reply = self._objects.transport.call(
+            subject, lambda: self._objects.copy(request), stopped=self._stopped
+        )
         told = sha1_of(reply.get("CopyObjectResult", {}))
         if told and told != sha1:
             raise VerificationError(f"{subject}: expected SHA1 {sha1.hex()}, got {told.hex()}")
