@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from tests.support.bundles import EC2_CERT, USER_CERT, USER_KEY, bundle, unbundle
 from tests.support.cloud import REGION, S3_SERVERS, CloudServer, cloud_server, make_bucket
@@ -26,8 +27,11 @@ from tests.support.stored import (
 )
 from tests.support.tools import Outcome, cli_argv, cli_environment, run_program
 
-KILL_COUNT = 50
+KILL_COUNTS = {"upload": 20, "publish": 30, "download": 10}
 """Moments at which each command is killed, half of them on each server."""
+
+SLOW_KILL_COUNT = 50
+"""The same for each command with scripts/test --slow."""
 
 PART_COUNT = 12
 PART_SIZE = 100_000
@@ -119,7 +123,16 @@ def check_killed_then_finished(
     return after
 
 
-@pytest.mark.parametrize("seed", range(KILL_COUNT // len(S3_SERVERS)))
+def seeds(command: str) -> list[ParameterSet]:
+    """Seeds for one server; those beyond the usual count are slow."""
+    usual = KILL_COUNTS[command] // len(S3_SERVERS)
+    return [
+        pytest.param(seed, marks=() if seed < usual else pytest.mark.slow)
+        for seed in range(SLOW_KILL_COUNT // len(S3_SERVERS))
+    ]
+
+
+@pytest.mark.parametrize("seed", seeds("upload"))
 def test_upload(server: CloudServer, manifest: Path, seed: int) -> None:
     name = f"upload-{seed}"
     words: list[str | Path] = ["upload", manifest, f"s3://{BUCKET}/{name}", "--acl", "none"]
@@ -127,7 +140,7 @@ def test_upload(server: CloudServer, manifest: Path, seed: int) -> None:
     assert stored == read_files(manifest.parent)
 
 
-@pytest.mark.parametrize("seed", range(KILL_COUNT // len(S3_SERVERS)))
+@pytest.mark.parametrize("seed", seeds("publish"))
 def test_publish(server: CloudServer, image: Path, tmp_path: Path, seed: int) -> None:
     name = f"publish-{seed}"
     keys: list[str | Path] = ["--key", USER_KEY, "--cert", USER_CERT, "--ec2-cert", EC2_CERT]
@@ -158,7 +171,7 @@ def test_publish(server: CloudServer, image: Path, tmp_path: Path, seed: int) ->
     assert (tmp_path / "back.img").read_bytes() == image.read_bytes()
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", seeds("download"))
 def test_download(server: CloudServer, manifest: Path, tmp_path: Path, seed: int) -> None:
     random = Random(f"{server.s3}-download-{seed}")
     url = f"s3://{BUCKET}/download"

@@ -34,7 +34,7 @@ from tests.support.stored import (
     stored_objects,
 )
 
-SCHEDULE_COUNT = 320
+SCHEDULE_COUNT = 304
 """Seeds that are tried, half of them on each server."""
 
 PART_SIZE = 40_000
