@@ -45,6 +45,7 @@ from tests.support.migrate import (
     stored,
     transfers,
 )
+from tests.support.moto_server import moto_server
 from tests.support.tools import Outcome, check_refused, cli_argv, cli_environment, run_cli
 
 USAGE, BAD_INPUT, NOT_VERIFIED, MISSING, REFUSED = 2, 3, 4, 5, 6
@@ -400,6 +401,30 @@ def test_a_bundle_may_be_streamed_from_one_service_to_another(
         request.headers["host"] for request in moto.requests if request.path.startswith("/goal")
     }
     assert hosts == {other.removeprefix("http://")}
+
+
+@pytest.mark.parametrize("is_back", [False, True], ids=["moto to Swift", "Swift to moto"])
+def test_two_services_that_share_no_code(
+    monkeypatch: pytest.MonkeyPatch,
+    files: tuple[Path, ...],
+    image: Path,
+    tmp_path: Path,
+    *,
+    is_back: bool,
+) -> None:
+    with cloud_server(monkeypatch, tmp_path, s3="swift") as swift, moto_server() as moto_url:
+        moto = replace(swift, url=moto_url, requests=[])
+        source, target = (swift, moto) if is_back else (moto, swift)
+        place(source, SOURCE, files)
+        to = ("--to-endpoint-url", target.url)
+        facts = facts_of(migrate(source, *to, "--json"))
+        assert (facts["method"], facts["transferred_count"]) == ("stream", 6)
+        facts = facts_of(migrate(source, *to, "--json"))
+        assert (facts["was_migrated"], facts["held_count"]) == (True, 6)
+        manifest = fetch(target, TARGET, tmp_path / "target")
+        assert stored(source, TARGET) == {}
+    assert unbundle(manifest, tmp_path / "out.img").code == 0
+    assert (tmp_path / "out.img").read_bytes() == image.read_bytes()
 
 
 def test_another_profile_is_streamed_to(
