@@ -183,6 +183,10 @@ def _find_held(
             and there.is_copy_of(stored, sha1=sha1)
         )
 
-    with ThreadPoolExecutor(store.concurrency, thread_name_prefix="look") as pool:
-        flags = pool.map(is_held, parts)
-        return frozenset(part.index for (part, _), flag in zip(parts, flags, strict=True) if flag)
+    pool = ThreadPoolExecutor(store.concurrency, thread_name_prefix="look")
+    try:
+        flags = tuple(pool.map(is_held, parts))
+    finally:
+        # Not waited for: a connection may hang.
+        pool.shutdown(wait=False, cancel_futures=True)
+    return frozenset(part.index for (part, _), flag in zip(parts, flags, strict=True) if flag)

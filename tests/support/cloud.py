@@ -68,6 +68,8 @@ class CloudServer:
 
     url: str
     """The proxy's."""
+    s3: str
+    """One of S3_SERVERS."""
     requests: list[Request]
     faults: FaultPlan
     registrations: list[dict[str, Any]]
@@ -138,6 +140,7 @@ def cloud_server(
         proxy = stack.enter_context(FaultProxy(lambda request: addresses[_is_for_s3(request)]))
         cloud = CloudServer(
             url=proxy.url,
+            s3=s3,
             requests=proxy.requests,
             faults=proxy.faults,
             registrations=[],

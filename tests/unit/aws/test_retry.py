@@ -40,9 +40,9 @@ class Service:
         return "answer"
 
 
-def worked(**options: Callable[[], object]) -> Retrier:
+def worked(on_throttled: Callable[[], object] = lambda: None) -> Retrier:
     """A retrier that has reached the service before."""
-    retrier = Retrier(QUICK, **options)
+    retrier = Retrier(QUICK, on_throttled=on_throttled)
     retrier.call("look", lambda: None)
     return retrier
 
