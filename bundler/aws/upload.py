@@ -18,7 +18,8 @@ from hashlib import md5
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from bundler.aws.body import UploadBody
-from bundler.aws.objects import S3Objects, described, sha1_of
+from bundler.aws.copy import Copy, copy_object, find_copy
+from bundler.aws.objects import S3Objects, described
 from bundler.aws.remedies import UNSUPPORTED_CODES
 from bundler.errors import (
     AwsRefusedError,
@@ -26,14 +27,13 @@ from bundler.errors import (
     ExistsError,
     InputError,
     TransferError,
-    VerificationError,
 )
 from bundler.model.bundle import MIB
 from bundler.model.image import ImageLocation
 from bundler.model.stored import StoredObject
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.type_defs import CopyObjectRequestTypeDef, PutObjectRequestTypeDef
+    from mypy_boto3_s3.type_defs import PutObjectRequestTypeDef
 
 _logger = logging.getLogger(__name__)
 
@@ -71,6 +71,8 @@ class UploadQueue:
         """Objects that were sent."""
         self.held_count = 0
         """Objects that S3 held already, so that they were not sent."""
+        self.unproven_count = 0
+        """Copied objects whose SHA-1 the server does not know: they are like their sources."""
 
     def put(
         self,
@@ -104,13 +106,19 @@ class UploadQueue:
             body.close()
             raise
 
-    def copy(self, source: ImageLocation, location: ImageLocation, *, sha1: bytes) -> None:
-        """Copy an object within S3, in the background (CopyObject); S3 computes its SHA-1.
+    def copy(self, copy: Copy, *, may_be_held: bool = False) -> None:
+        """Copy an object within S3, in the background; see copy_object().
 
         Raises:
+            VerificationError: an earlier copy is not what it must be.
+            InputError: it is larger than S3 copies in one request.
             AwsRefusedError, TransferError, HostError: as put().
         """
-        self._submit(lambda: self._copy(source, location, sha1), None)
+        if copy.stored.size > MAX_OBJECT_SIZE:
+            raise InputError(
+                f"{copy.subject}: expected at most {MAX_OBJECT_SIZE} bytes, got {copy.stored.size}"
+            )
+        self._submit(lambda: self._copy(copy, may_be_held=may_be_held), None)
 
     def flush(self) -> None:
         """Wait until all has arrived.
@@ -226,24 +234,18 @@ class UploadQueue:
             return False
         return upload.is_proven_by(stored, trusted=self._objects.checks_digests)
 
-    def _copy(self, source: ImageLocation, location: ImageLocation, sha1: bytes) -> None:
-        subject = f"copy {source.url} to {location.url}"
-        request: CopyObjectRequestTypeDef = {
-            "Bucket": location.bucket,
-            "Key": location.key,
-            "CopySource": {"Bucket": source.bucket, "Key": source.key},
-            "ChecksumAlgorithm": "SHA1",
-        }
-        if self._acl:
-            request["ACL"] = self._acl  # type: ignore[typeddict-item]  # a text of the user's
-        reply = self._objects.transport.call(
-            subject, lambda: self._objects.copy(request), stopped=self._stopped
-        )
-        told = sha1_of(reply.get("CopyObjectResult", {}))
-        if told and told != sha1:
-            raise VerificationError(f"{subject}: expected SHA1 {sha1.hex()}, got {told.hex()}")
+    def _copy(self, copy: Copy, *, may_be_held: bool) -> None:
+        """Copy one object; in a thread of the pool."""
+        there = find_copy(self._objects, copy, stopped=self._stopped) if may_be_held else None
+        if there is not None:
+            is_proven = bool(there.sha1)
+        else:
+            is_proven = copy_object(self._objects, copy, acl=self._acl, stopped=self._stopped)
         with self._lock:
-            self.sent_count += 1
+            self.held_count += there is not None
+            self.sent_count += there is None
+            self.unproven_count += not is_proven
+        self._advance(copy.stored.size)
 
     def _advance(self, size: int) -> None:
         if self._progress is not None:

@@ -22,6 +22,7 @@ COMMANDS = {
     "unbundle": "turn a bundle back into an image file",
     "upload": "send a bundle to S3, the manifest last",
     "download": "get a bundle from S3, each part checked, the manifest last",
+    "migrate": "take a bundle in S3 to another bucket, region or partition",
     "register": "register a bundle in S3 as an AMI",
     "publish": "bundle, upload and register in one pass, with no bundle on the local disk",
     "keygen": "make an RSA key and a certificate to sign bundles with",

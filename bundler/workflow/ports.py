@@ -131,11 +131,22 @@ class BundleStore(BundleReader, Protocol):
             TransferError: an object did not arrive.
         """
 
-    def copy(self, source: ImageLocation, name: str, *, sha1: bytes) -> None:
+    def copy(
+        self,
+        source: ImageLocation,
+        name: str,
+        *,
+        sha1: bytes,
+        stored: StoredObject,
+        may_be_held: bool = False,
+    ) -> None:
         """Copy an object of that SHA-1 within S3, in the background, as put() does.
 
+        `stored` is what S3 tells of the source: a server that knows no SHA-1 must at least
+        tell the same size and MD5 of the copy.
+
         Raises:
-            VerificationError: S3 computed another SHA-1.
+            VerificationError: the copy is not what it must be.
             AwsRefusedError, TransferError: as put().
         """
 

@@ -1,7 +1,7 @@
 """Parts in S3: read side by side, and each one verified before any byte of it is used."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
@@ -35,8 +35,10 @@ def read_stored_parts(store: BundleReader, manifest: Manifest) -> Iterator[bytes
     check_bundled_size(manifest, total)
 
 
-def fetch_parts(store: BundleReader, manifest: Manifest) -> Iterator[BinaryIO]:
-    """The parts in S3, each one verified; later ones are fetched meanwhile.
+def fetch_parts(
+    store: BundleReader, manifest: Manifest, parts: Sequence[Part] | None = None
+) -> Generator[BinaryIO, None, None]:
+    """The parts in S3, or some of them, each one verified; later ones are fetched meanwhile.
 
     Raises:
         VerificationError: a part's digest does not hold.
@@ -47,7 +49,7 @@ def fetch_parts(store: BundleReader, manifest: Manifest) -> Iterator[BinaryIO]:
     depth = _read_ahead_depth(store, manifest)
     pool = ThreadPoolExecutor(depth, thread_name_prefix="fetch")
     try:
-        for part in manifest.parts:
+        for part in manifest.parts if parts is None else parts:
             waiting.append(pool.submit(_fetch, store, part, manifest.bundled_size))
             if len(waiting) == depth:
                 yield waiting.popleft().result()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from bundler.errors import AwsRefusedError, BundlerError, TransferError, VerificationError
 from bundler.model.bundle import Part
 from bundler.model.manifest import Manifest
+from bundler.model.stored import StoredObject
 from bundler.workflow.part_files import check_bundled_size, hash_part
 from bundler.workflow.ports import Advance, BundleReader, Progress
 
@@ -27,6 +28,8 @@ class PartCheck:
     is_proven: bool
     """Whether its digest holds; False when only its size could be looked at."""
     problem: str
+    stored: StoredObject | None = None
+    """What S3 tells of it; None where that was not asked."""
 
 
 def verify_parts(
@@ -69,7 +72,13 @@ def verify_stored_parts(
                 f"got {stored.sha1.hex()}"
             )
         advance(stored.size)
-        return PartCheck(part=part, size=stored.size, is_proven=bool(stored.sha1), problem="")
+        return PartCheck(
+            part=part,
+            size=stored.size,
+            is_proven=bool(stored.sha1),
+            problem="",
+            stored=stored,
+        )
 
     return _check_all(manifest, check, workers=store.concurrency, progress=progress)
 

@@ -40,6 +40,8 @@ class MemoryBundleStore:
     """Whether head() tells a SHA-1, as S3 does, or none, as other servers."""
     unlisted: set[str] = field(default_factory=set)
     """Objects that a listing does not have yet."""
+    copy_sources: dict[str, bytes] = field(default_factory=dict)
+    """What copy() can copy, by its URL."""
     concurrency: int = 1
     _failure: BundlerError | None = None
     _is_over: bool = False
@@ -70,12 +72,26 @@ class MemoryBundleStore:
             _check_sha1(name, content, sha1)
             self.objects[name] = content
 
-    def copy(self, source: ImageLocation, name: str, *, sha1: bytes) -> None:
-        self.calls.append(f"copy {name}")
+    def copy(
+        self,
+        source: ImageLocation,
+        name: str,
+        *,
+        sha1: bytes,
+        stored: StoredObject,
+        may_be_held: bool = False,
+    ) -> None:
         self._raise_failure()
-        content = self.objects[source.key.rpartition("/")[2]]
-        _check_sha1(name, content, sha1)
-        self.objects[name] = content
+        there = self._stored(name) if may_be_held and name in self.objects else None
+        if there is not None and there.is_copy_of(stored, sha1=sha1):
+            self.calls.append(f"held {name}")
+            return
+        self.calls.append(f"copy {name}")
+        self._failure = self.put_failures.get(name)
+        if self._failure is None:
+            content = self.copy_sources.get(source.url, b"")
+            _check_sha1(name, content, sha1)
+            self.objects[name] = content
 
     def flush(self) -> None:
         self.calls.append("flush")
