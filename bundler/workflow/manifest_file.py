@@ -30,7 +30,7 @@ def read_manifest(path: Path) -> SignedManifest:
 def load_manifest(path: Path) -> tuple[SignedManifest, bytes]:
     """Read a manifest file: what it says, and its bytes; see read_manifest()."""
     document = read_bounded(path, MAX_MANIFEST_SIZE, "read manifest")
-    return _parse(document, path.name, str(path)), document
+    return parse_document(document, path.name, str(path)), document
 
 
 def fetch_manifest(store: BundleReader, file_name: str) -> tuple[SignedManifest, bytes]:
@@ -43,10 +43,15 @@ def fetch_manifest(store: BundleReader, file_name: str) -> tuple[SignedManifest,
     """
     url = store.location.join(file_name).url
     document = store.read(file_name, limit=MAX_MANIFEST_SIZE)
-    return _parse(document, file_name, url), document
+    return parse_document(document, file_name, url), document
 
 
-def _parse(document: bytes, file_name: str, subject: str) -> SignedManifest:
+def parse_document(document: bytes, file_name: str, subject: str) -> SignedManifest:
+    """What the bytes of a manifest of that file name say; `subject` is a path or URL.
+
+    Raises:
+        ManifestError: it is malformed.
+    """
     try:
         signed = parse_manifest(document)
     except ManifestError as error:
@@ -140,6 +145,7 @@ __all__ = [
     "load_manifest",
     "manifest_facts",
     "open_secret",
+    "parse_document",
     "read_manifest",
     "verify_manifest",
 ]
