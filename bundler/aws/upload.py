@@ -5,7 +5,14 @@ import logging
 import threading
 from base64 import b64encode
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import md5
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -15,6 +22,7 @@ from bundler.aws.objects import S3Objects, described, sha1_of
 from bundler.aws.remedies import UNSUPPORTED_CODES
 from bundler.errors import (
     AwsRefusedError,
+    BundlerError,
     ExistsError,
     InputError,
     TransferError,
@@ -55,7 +63,7 @@ class UploadQueue:
         self._acl = acl
         self._progress = progress
         self._stopped = threading.Event()
-        self._running: dict[Future[None], int] = {}
+        self._running: dict[Future[None], _Upload | None] = {}
         self._lock = threading.Lock()
         self._max_running = objects.transport.settings.max_concurrency
         self._pool = ThreadPoolExecutor(self._max_running, thread_name_prefix="upload")
@@ -91,7 +99,7 @@ class UploadQueue:
                     f"put {location.url}: expected at most {MAX_OBJECT_SIZE} bytes, got {size}"
                 )
             upload = _Upload(location=location, body=body, size=size, sha1=sha1, only_new=only_new)
-            self._submit(lambda: self._send(upload, may_be_held=may_be_held), size)
+            self._submit(lambda: self._send(upload, may_be_held=may_be_held), upload)
         except BaseException:
             body.close()
             raise
@@ -102,7 +110,7 @@ class UploadQueue:
         Raises:
             AwsRefusedError, TransferError, HostError: as put().
         """
-        self._submit(lambda: self._copy(source, location, sha1), 0)
+        self._submit(lambda: self._copy(source, location, sha1), None)
 
     def flush(self) -> None:
         """Wait until all has arrived.
@@ -117,20 +125,21 @@ class UploadQueue:
     def cancel(self) -> None:
         """Give up all uploads without waiting: each ends at its next read."""
         self._stopped.set()
-        self._running.clear()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        running, self._running = self._running, {}
+        for future, upload in running.items():
+            if future.cancel() and upload is not None:
+                upload.body.close()
+        self._pool.shutdown(wait=False)
 
-    def _submit(self, work: Callable[[], None], size: int) -> None:
-        self._wait(
-            lambda: (
-                not self._running
-                or (
-                    len(self._running) < self._max_running
-                    and sum(self._running.values()) + size <= MAX_HELD_SIZE
-                )
-            )
-        )
-        self._running[self._pool.submit(work)] = size
+    def _submit(self, work: Callable[[], None], upload: "_Upload | None") -> None:
+        size = upload.size if upload else 0
+        self._wait(lambda: self._has_room(size))
+        self._running[self._pool.submit(work)] = upload
+
+    def _has_room(self, size: int) -> bool:
+        held_size = sum(upload.size for upload in self._running.values() if upload)
+        is_free = len(self._running) < self._max_running and held_size + size <= MAX_HELD_SIZE
+        return is_free or not self._running
 
     def _wait(self, is_enough: Callable[[], bool]) -> None:
         """Wait for uploads until it is enough; the first failure ends them all."""
@@ -175,6 +184,9 @@ class UploadQueue:
                 raise ExistsError(f"{subject}: somebody else has put it there meanwhile") from error
         finally:
             upload.body.close()
+            if upload.is_damaged:
+                with suppress(BundlerError, CancelledError):
+                    self._objects.delete([upload.location])
 
     def _put(self, upload: "_Upload", subject: str) -> None:
         """One PutObject, checked on both sides."""
@@ -195,12 +207,15 @@ class UploadQueue:
         }
         if self._acl:
             request["ACL"] = self._acl  # type: ignore[typeddict-item]  # a text of the user's
-        if upload.only_new:
+        if upload.only_new and not upload.is_damaged:  # else what is there is ours
             request["IfNoneMatch"] = "*"
         try:
             reply = self._objects.put(request)
-            if not upload.agrees(described(upload.location.key, upload.size, reply)):
+            told = described(upload.location.key, upload.size, reply)
+            if not upload.agrees(told, trusted=self._objects.checks_digests):
+                upload.is_damaged = True
                 raise TransferError(f"{subject}: S3 got other bytes than were sent")
+            upload.is_damaged = False
         except BaseException:
             body.take_back()
             raise
@@ -208,7 +223,9 @@ class UploadQueue:
     def _is_held(self, upload: "_Upload") -> bool:
         """Whether S3 holds just this object: same size, and a digest that proves the rest."""
         stored = self._objects.head(upload.location, stopped=self._stopped)
-        return stored is not None and stored.size == upload.size and upload.is_proven_by(stored)
+        if stored is None or stored.size != upload.size:
+            return False
+        return upload.is_proven_by(stored, trusted=self._objects.checks_digests)
 
     def _copy(self, source: ImageLocation, location: ImageLocation, sha1: bytes) -> None:
         subject = f"copy {source.url} to {location.url}"
@@ -238,30 +255,35 @@ class UploadQueue:
 
 @dataclass(slots=True, kw_only=True)
 class _Upload:
-    """One object to send; its MD5 is computed only for servers that know no SHA-1."""
+    """One object to send."""
 
     location: ImageLocation
     body: BinaryIO
     size: int
     sha1: bytes
     only_new: bool
+    is_damaged: bool = False
+    """Whether a server that does not check has stored it as it did not leave us."""
     _md5: str = ""
 
-    def agrees(self, stored: StoredObject) -> bool:
-        """Whether nothing that S3 says speaks against the object's content."""
-        if not (stored.sha1 or stored.md5):
-            return True
-        return self.is_proven_by(stored)
+    def agrees(self, stored: StoredObject, *, trusted: bool) -> bool:
+        """Whether nothing that S3 says of the object speaks against its having this content.
 
-    def is_proven_by(self, stored: StoredObject) -> bool:
+        Servers that are not `trusted` were seen to store damaged bytes and to repeat the SHA-1
+        that was sent; the ETag, the MD5 of what they store, tells.  To compute it costs more
+        than the SHA-1.
+        """
+        if stored.sha1 and stored.sha1 != self.sha1:
+            return False
+        needs_md5 = stored.md5 and not (trusted and stored.sha1)
+        return not needs_md5 or stored.md5 == self._content_md5()
+
+    def is_proven_by(self, stored: StoredObject, *, trusted: bool) -> bool:
         """Whether what S3 says of an object proves that it has this content."""
-        if stored.sha1:
-            return stored.sha1 == self.sha1
-        return bool(stored.md5) and stored.md5 == self._content_md5()
+        return bool(stored.sha1 or stored.md5) and self.agrees(stored, trusted=trusted)
 
     def _content_md5(self) -> str:
         if not self._md5:
-            # S3's own ETag, on servers that know nothing better.
             digest = md5(usedforsecurity=False)
             self.body.seek(0)
             while chunk := self.body.read(MIB):

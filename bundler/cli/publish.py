@@ -38,8 +38,7 @@ from bundler.host.state_file import StateFile
 from bundler.model.file_name import manifest_name
 from bundler.model.image import ImageLocation, VirtualizationType
 from bundler.model.registration import Registration
-from bundler.workflow.bundle_image import BundleKeys, BundleSpec, plan_bundle
-from bundler.workflow.keys import new_bundle_key
+from bundler.workflow.bundle_image import BundleKeys, BundlePlan, BundleSpec, plan_bundle
 from bundler.workflow.publish import (
     ANEW,
     find_taken_name,
@@ -97,37 +96,42 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         ami = find_taken_name(registry, registration, is_ours=is_ours)
         prepare_bucket(arguments, cloud, location)
         store = open_store(cloud, location, acl=arguments.acl)
-        found = find_bundle(
-            store, name, force=arguments.force, ours=earlier.manifests if earlier else ()
-        )
-        whole = find_whole_bundle(store, found, earlier, progress=console)
-        if ami and whole is None:
-            raise name_is_taken(registration.name, ami)
-        published = whole or publish_bundle(
-            lambda: plan_bundle(
-                source, dig_holes=arguments.dig_holes, allow_large=arguments.allow_large
-            ),
-            spec,
-            keys,
-            store,
-            found=found,
-            state=state,
-            earlier=earlier,
-            new_secret=new_bundle_key,
-            workers=processor_count(),
-            progress=console,
-        )
+        ours = earlier.manifests if earlier else ()
+        found = find_bundle(store, name, force=arguments.force, ours=ours)
+        bundle = find_whole_bundle(store, found, earlier, progress=console)
+        if bundle is None:
+            if ami:
+                raise name_is_taken(registration.name, ami)
+            bundle = publish_bundle(
+                lambda: _plan(arguments, source),
+                spec,
+                keys,
+                store,
+                found=found,
+                state=state,
+                earlier=earlier,
+                workers=processor_count(),
+                progress=console,
+            )
         facts = transfer_facts(cloud, done=store.sent_count, held=store.held_count)
         console.note(describe_transfer(facts))
-        try:
-            result = register(registry, registration, console)
-        except BundlerError:
-            console.note(
-                f"the bundle is whole: ami-bundler register {registration.location.url} tries again"
-            )
-            raise
+        result = _register(registry, registration, console)
         state.finish()
-    return Result(text=result.text, facts={**result.facts, **bundle_facts(published), **facts})
+    return Result(text=result.text, facts={**result.facts, **bundle_facts(bundle), **facts})
+
+
+def _plan(arguments: argparse.Namespace, source: ImageSource) -> BundlePlan:
+    return plan_bundle(source, dig_holes=arguments.dig_holes, allow_large=arguments.allow_large)
+
+
+def _register(registry: Ec2ImageRegistry, registration: Registration, console: Console) -> Result:
+    try:
+        return register(registry, registration, console)
+    except BundlerError:
+        console.note(
+            f"the bundle is whole: ami-bundler register {registration.location.url} tries again"
+        )
+        raise
 
 
 def _registration(

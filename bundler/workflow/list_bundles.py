@@ -140,13 +140,15 @@ def _examine_all(
         advance(listed.manifests[stem].size if stem in listed.manifests else 0)
         return examined
 
-    with ThreadPoolExecutor(store.concurrency, thread_name_prefix="examine") as pool:
-        try:
-            return list(pool.map(examine, listed.stems))
-        except BaseException:
-            store.cancel()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pool = ThreadPoolExecutor(store.concurrency, thread_name_prefix="examine")
+    try:
+        return list(pool.map(examine, listed.stems))
+    except BaseException:
+        store.cancel()
+        raise
+    finally:
+        # Not waited for: a connection may hang.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _examine(

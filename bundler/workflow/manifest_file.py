@@ -11,6 +11,7 @@ from bundler.errors import ManifestError, VerificationError
 from bundler.host.files import read_bounded
 from bundler.model.bundle import BundleKey
 from bundler.model.manifest import Manifest, SignedManifest, VerifiedManifest
+from bundler.stages.tap import sha1_digest
 from bundler.workflow.ports import BundleReader
 
 MAX_MANIFEST_SIZE = 32 * 1024 * 1024
@@ -44,6 +45,11 @@ def fetch_manifest(store: BundleReader, file_name: str) -> tuple[SignedManifest,
     url = store.location.join(file_name).url
     document = store.read(file_name, limit=MAX_MANIFEST_SIZE)
     return parse_document(document, file_name, url), document
+
+
+def manifest_sha1(document: bytes) -> bytes:
+    """By which a manifest in S3 is known again."""
+    return sha1_digest(document).value
 
 
 def parse_document(document: bytes, file_name: str, subject: str) -> SignedManifest:
@@ -144,6 +150,7 @@ __all__ = [
     "is_signed_by",
     "load_manifest",
     "manifest_facts",
+    "manifest_sha1",
     "open_secret",
     "parse_document",
     "read_manifest",

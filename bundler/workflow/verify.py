@@ -108,10 +108,7 @@ def _check_all(
 
     What is no matter of the bundle (S3 refuses, cannot be reached) is raised as it is.
     """
-    with (
-        progress.task(f"verifying {manifest.name}", manifest.bundled_size) as advance,
-        ThreadPoolExecutor(workers, thread_name_prefix="verify") as pool,
-    ):
+    with progress.task(f"verifying {manifest.name}", manifest.bundled_size) as advance:
 
         def check_one(part: Part) -> PartCheck:
             try:
@@ -123,11 +120,12 @@ def _check_all(
             except BundlerError as error:
                 return PartCheck(part=part, size=0, is_proven=False, problem=str(error))
 
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="verify")
         try:
             checks = tuple(pool.map(check_one, manifest.parts))
-        except BaseException:
+        finally:
+            # Not waited for: a connection may hang.
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
     problems = [check.problem for check in checks if check.problem]
     if problems:
         more = f" (and {len(problems) - 1} more parts)" if len(problems) > 1 else ""
