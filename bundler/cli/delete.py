@@ -108,13 +108,10 @@ def _check_not_registered(bundle: StoredBundle, console: Console, *, force: bool
         return
     if not image_ids:
         return
-    words = f"registered from it: {', '.join(image_ids)}"
+    words = f"AMIs that are registered from it: {', '.join(image_ids)}"
     if not force:
-        raise InUseError(
-            f"delete {url}: an AMI that is {words}, cannot be launched without it; deregister "
-            "it first, or --force"
-        )
-    console.warn(f"{url} is deleted although an AMI is {words}")
+        raise InUseError(f"delete {url}: it is needed by {words}; deregister them, or --force")
+    console.warn(f"without {url} nobody can launch the {words}")
 
 
 def _tell(deletion: Deletion, console: Console, *, is_versioned: bool, is_loud: bool) -> None:
@@ -126,8 +123,8 @@ def _tell(deletion: Deletion, console: Console, *, is_versioned: bool, is_loud: 
         )
     if deletion.foreign_count:
         console.warn(
-            f"{deletion.foreign_count} parts are not named {deletion.name}.part.N: should this "
-            "be interrupted, --leftovers does not find them"
+            f"parts that are not named {deletion.name}.part.N: {deletion.foreign_count}; should "
+            "this be interrupted, --leftovers does not find them"
         )
     if not deletion.names:
         console.note(f"nothing is left of {deletion.location.url}")
@@ -144,8 +141,8 @@ def _tell(deletion: Deletion, console: Console, *, is_versioned: bool, is_loud: 
         console.note(f"and unfinished uploads of {len(deletion.upload_names)} of its objects")
     if deletion.stray_count:
         console.note(
-            f"{deletion.stray_count} more parts of that name, which the manifest does not name, "
-            "stay; --leftovers deletes them too"
+            f"parts of that name that the manifest does not name stay: {deletion.stray_count}; "
+            "--leftovers deletes them too"
         )
 
 

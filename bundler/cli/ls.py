@@ -60,8 +60,8 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         console.note(f"no {what} begins with {location.url}")
     if listing.upload_count:
         console.note(
-            f"{listing.upload_count} unfinished uploads of pieces begin with {location.url}; "
-            "S3 bills them too"
+            f"unfinished uploads that begin with {location.url}: {listing.upload_count}; S3 bills "
+            "their pieces too"
         )
     bundles = [_facts(bundle, registered, price) for bundle in listing.bundles]
     return Result(
@@ -179,4 +179,4 @@ def _problems(bundle: ListedBundle) -> Iterator[str]:
         more = bundle.missing_count - MAX_SHOWN_NAMES
         yield f"missing: {names}" + (f" and {more} more" if more > 0 else "")
     if bundle.stray_count:
-        yield f"{bundle.stray_count} more parts of that name, which the manifest does not name"
+        yield f"parts of that name that the manifest does not name: {bundle.stray_count}"
