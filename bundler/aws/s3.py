@@ -228,15 +228,35 @@ class S3BundleStore:
             AwsRefusedError: S3 refused to abort one.
             TransferError: S3 cannot be reached.
         """
+        found = [
+            (name, upload) for name, upload in self._uploads_below(prefix) or () if belongs(name)
+        ]
+        for name, upload in found:
+            location = self._location.join(name)
+            self._objects.abort_upload(location.bucket, location.key, upload)
+        return len(found)
+
+    def list_uploads(self, prefix: str) -> tuple[str, ...] | None:
+        """Names of multipart uploads, begun and never ended; None when we may not look.
+
+        Raises:
+            AwsRefusedError: S3 refused.
+            TransferError: S3 cannot be reached.
+        """
+        uploads = self._uploads_below(prefix)
+        return None if uploads is None else tuple(name for name, _ in uploads)
+
+    def _uploads_below(self, prefix: str) -> Sequence[tuple[str, str]] | None:
+        """Names and ids; None from servers and policies that do not let us look."""
         location = self._location.join(prefix)
         skipped = len(location.key) - len(prefix)
         try:
-            uploads = list(self._objects.list_uploads(location))
+            return [
+                (key[skipped:], upload)
+                for key, upload in self._objects.list_uploads(location)
+                if key.startswith(location.key)
+            ]
         except AwsRefusedError as error:
             if error.code in UNSUPPORTED_CODES or error.code == "AccessDenied":
-                return 0
+                return None
             raise
-        found = [(key, upload) for key, upload in uploads if belongs(key[skipped:])]
-        for key, upload in found:
-            self._objects.abort_upload(location.bucket, key, upload)
-        return len(found)

@@ -111,6 +111,17 @@ class Console:
         except EOFError:  # Ctrl-D
             return None
 
+    def has_terminal(self) -> bool:
+        """Whether there is somebody to ask."""
+        return sys.stdin is not None and sys.stdin.isatty()
+
+    def confirm(self, question: str) -> bool:
+        """Ask a person on the terminal; anything but y or yes is a no."""
+        with suppress(OSError):
+            self.stderr.write(f"{printable(question)} [y/N] ")
+            self.stderr.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
     def set_verbosity(self, count: int) -> None:
         """Show our own logger: -v what is done, -vv every step.  Other packages stay silent."""
         handler = logging.StreamHandler(self.stderr)

@@ -31,7 +31,7 @@ def read_manifest(path: Path) -> SignedManifest:
 def load_manifest(path: Path) -> tuple[SignedManifest, bytes]:
     """Read a manifest file: what it says, and its bytes; see read_manifest()."""
     document = read_bounded(path, MAX_MANIFEST_SIZE, "read manifest")
-    return _parse(document, path.name, str(path)), document
+    return parse_document(document, path.name, str(path)), document
 
 
 def fetch_manifest(store: BundleReader, file_name: str) -> tuple[SignedManifest, bytes]:
@@ -44,7 +44,7 @@ def fetch_manifest(store: BundleReader, file_name: str) -> tuple[SignedManifest,
     """
     url = store.location.join(file_name).url
     document = store.read(file_name, limit=MAX_MANIFEST_SIZE)
-    return _parse(document, file_name, url), document
+    return parse_document(document, file_name, url), document
 
 
 def manifest_sha1(document: bytes) -> bytes:
@@ -52,7 +52,12 @@ def manifest_sha1(document: bytes) -> bytes:
     return sha1_digest(document).value
 
 
-def _parse(document: bytes, file_name: str, subject: str) -> SignedManifest:
+def parse_document(document: bytes, file_name: str, subject: str) -> SignedManifest:
+    """What the bytes of a manifest of that file name say; `subject` is a path or URL.
+
+    Raises:
+        ManifestError: it is malformed.
+    """
     try:
         signed = parse_manifest(document)
     except ManifestError as error:
@@ -147,6 +152,7 @@ __all__ = [
     "manifest_facts",
     "manifest_sha1",
     "open_secret",
+    "parse_document",
     "read_manifest",
     "verify_manifest",
 ]

@@ -42,6 +42,9 @@ class MemoryBundleStore:
     """Objects that a listing does not have yet."""
     copy_sources: dict[str, bytes] = field(default_factory=dict)
     """What copy() can copy, by its URL."""
+    uploads: list[str] = field(default_factory=list)
+    """Names of uploads in pieces, begun and never ended."""
+    hides_uploads: bool = False
     concurrency: int = 1
     _failure: BundlerError | None = None
     _is_over: bool = False
@@ -149,7 +152,14 @@ class MemoryBundleStore:
 
     def abort_uploads(self, prefix: str, belongs: Callable[[str], bool]) -> int:
         self.calls.append(f"abort {prefix}")
-        return 0
+        found = [name for name in self.list_uploads(prefix) or () if belongs(name)]
+        self.uploads = [name for name in self.uploads if name not in found]
+        return len(found)
+
+    def list_uploads(self, prefix: str) -> tuple[str, ...] | None:
+        if self.hides_uploads:
+            return None
+        return tuple(name for name in self.uploads if name.startswith(prefix))
 
     def _get(self, name: str) -> bytes:
         self.calls.append(f"get {name}")
@@ -207,6 +217,11 @@ class MemoryImageRegistry:
             if registration.name == name:
                 return self.describe(f"ami-{number:017x}")
         return None
+
+    def list_own(self) -> Iterator[Ami]:
+        for number in range(1, len(self.registrations) + 1):
+            if (ami := self.describe(f"ami-{number:017x}")) is not None:
+                yield ami
 
     def describe(self, image_id: str) -> Ami | None:
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
