@@ -11,6 +11,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import UnknownRegionError
+from botocore.loaders import Loader, create_loader
 
 from bundler import __version__
 from bundler.aws.errors import translated
@@ -79,7 +80,7 @@ class Cloud:
             _check_endpoint(endpoint_url)
         try:
             with translated("AWS configuration"):
-                session = boto3.session.Session(profile_name=profile or None)
+                session = _open_session(profile)
                 region = region or _configured_region(session)
                 credentials = session.get_credentials()
         except ValueError as error:  # AWS_CREDENTIAL_EXPIRATION is no time
@@ -172,6 +173,18 @@ def _pay(params: dict[str, Any], **_: object) -> None:
     params["headers"]["x-amz-request-payer"] = "requester"
 
 
+def _open_session(profile: str) -> boto3.session.Session:
+    session = botocore.session.Session(profile=profile or None)
+    session.register_component("data_loader", _loader())
+    return boto3.session.Session(botocore_session=session)
+
+
+@cache
+def _loader() -> Loader:
+    """What all sessions of this process know of AWS's services: EC2's part is megabytes."""
+    return create_loader()
+
+
 def configured_region(profile: str) -> str:
     """The region that environment and configuration name; empty when they name none.
 
@@ -179,7 +192,7 @@ def configured_region(profile: str) -> str:
         UsageError: no such profile.
     """
     with translated("AWS configuration"):
-        return _configured_region(boto3.session.Session(profile_name=profile or None))
+        return _configured_region(_open_session(profile))
 
 
 def _configured_region(session: boto3.session.Session) -> str:

@@ -25,9 +25,10 @@ from tests.support.cloud import (
     s3_client,
 )
 from tests.support.faults import FOREVER
+from tests.support.in_process import run_here
 from tests.support.small_bundles import small_bundle, small_manifest, small_parts
 from tests.support.stored import stored_objects
-from tests.support.tools import Outcome, check_refused, cli_argv, cli_environment, run_cli
+from tests.support.tools import Outcome, check_refused, cli_argv, cli_environment
 
 BUCKET = "images"
 MANIFEST = f"s3://{BUCKET}/web/x.manifest.xml"
@@ -77,7 +78,7 @@ def options(server: CloudServer) -> tuple[str, ...]:
 
 def run(server: CloudServer, *words: str | Path) -> Outcome:
     environment = cli_environment(**server.credentials)
-    return run_cli(*words, *options(server), environment=environment)
+    return run_here(*words, *options(server), environment=environment)
 
 
 def delete(server: CloudServer, *more: str | Path, location: str = MANIFEST) -> Outcome:
@@ -325,7 +326,7 @@ def test_without_a_terminal_it_must_be_said(moto: CloudServer) -> None:
 
 @pytest.mark.parametrize("location", [f"s3://{BUCKET}/web/x.part.0", f"s3://{BUCKET}", "s3://"])
 def test_what_is_no_manifest(location: str) -> None:
-    outcome = run_cli("delete", location, "--yes", "--region", REGION)
+    outcome = run_here("delete", location, "--yes", "--region", REGION)
     check_refused(outcome, USAGE, "expected s3://BUCKET/|is not a bucket name")
 
 

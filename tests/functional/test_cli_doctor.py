@@ -25,7 +25,8 @@ from tests.support.cloud import (
     make_bucket,
 )
 from tests.support.images import text_bytes
-from tests.support.tools import Outcome, check_refused, cli_environment, run_cli
+from tests.support.in_process import run_here
+from tests.support.tools import Outcome, check_refused, cli_environment
 
 LOCATION = "s3://images/web"
 PROBE_PATH = "/images/web/.ami-bundler-probe-"
@@ -94,7 +95,7 @@ def key(tmp_path: Path) -> Path:
 def run(server: CloudServer, *words: str | Path, **changes: str) -> Outcome:
     environment = cli_environment(**{**server.credentials, **changes})
     options = ("--endpoint-url", server.url, "--max-attempts", "1")
-    return run_cli("doctor", *words, *options, environment=environment)
+    return run_here("doctor", *words, *options, environment=environment)
 
 
 def report(outcome: Outcome) -> Report:
@@ -375,7 +376,7 @@ def test_publish_itself_tells_of_a_wrong_clock(
     words: tuple[str | Path, ...] = (image, LOCATION, "--name", "web", "--acl", "none")
     cloud = ("--endpoint-url", server.url, "--region", REGION)
     environment = cli_environment(**server.credentials, XDG_STATE_HOME=str(tmp_path))
-    refused = run_cli("publish", *words, *key_options(), *cloud, environment=environment)
+    refused = run_here("publish", *words, *key_options(), *cloud, environment=environment)
     check_refused(refused, 6, r"clock: it is 9[56]\d s ahead of AWS's clock")
 
 
@@ -443,7 +444,7 @@ def test_nobody_listens(server: CloudServer) -> None:
 )
 def test_a_region_that_nobody_knows(region: str, status: str, code: int, tmp_path: Path) -> None:
     words = ("doctor", "bundle", "--account", ACCOUNT, *key_options(), "--region", region)
-    found = report(run_cli(*words, "--json"))
+    found = report(run_here(*words, "--json"))
     assert (found.statuses("region"), found.outcome.code) == ([status], code)
 
 
@@ -463,7 +464,7 @@ def test_a_name_that_is_taken(moto: CloudServer, tmp_path: Path, image: Path) ->
         ("upload", manifest, LOCATION, "--acl", "none"),
         ("register", f"{LOCATION}/{manifest.name}", "--name", "web 1"),
     ):
-        outcome = run_cli(*words, *cloud, environment=environment)
+        outcome = run_here(*words, *cloud, environment=environment)
         assert outcome.code == 0, outcome.errors
     found = doctor_publish(moto, "--bundle-name", "root.img")
     assert (found.outcome.code, found.failed) == (2, ["bundle", "ami-name"])
@@ -539,7 +540,7 @@ def test_what_cannot_be_registered(server: CloudServer, url: str, code: int, che
 
 def test_bundle_needs_no_cloud(image: Path, key: Path, tmp_path: Path) -> None:
     words: tuple[str | Path, ...] = (image, "--account", ACCOUNT, "-d", tmp_path)
-    found = report(run_cli("doctor", *words, *key_options(key), "--json"))
+    found = report(run_here("doctor", *words, *key_options(key), "--json"))
     assert found.outcome.code == 0
     assert found.facts["task"] == "bundle"
     assert set(found.statuses("region", "keys", "image", "options", "room")) == {"ok"}
@@ -549,7 +550,7 @@ def test_bundle_needs_no_cloud(image: Path, key: Path, tmp_path: Path) -> None:
 def test_a_command_line_of_image_needs_no_change(image: Path, key: Path, tmp_path: Path) -> None:
     more = ("--account", ACCOUNT, "--name", "web", "--no-space-check", "--level", "fast")
     words: tuple[str | Path, ...] = ("image", "-d", tmp_path, image, *more)
-    found = report(run_cli("doctor", *words, *key_options(key), "--json"))
+    found = report(run_here("doctor", *words, *key_options(key), "--json"))
     assert (found.outcome.code, found.facts["task"]) == (0, "bundle")
     assert "named web" in found.words("options", "ok")
 
@@ -557,7 +558,7 @@ def test_a_command_line_of_image_needs_no_change(image: Path, key: Path, tmp_pat
 def test_options_may_stand_between_words(image: Path, key: Path) -> None:
     before, between = ("--account", ACCOUNT), ("--acl", "none", "--part-size", "5M")
     words: tuple[str | Path, ...] = (*before, "publish", image, *between, LOCATION)
-    found = report(run_cli("doctor", *words, *key_options(key), "--region", REGION, "--json"))
+    found = report(run_here("doctor", *words, *key_options(key), "--region", REGION, "--json"))
     assert found.facts["task"] == "publish"
     assert (found.failed, found.statuses("image")) == (["credentials"], ["ok"])
 
@@ -565,7 +566,7 @@ def test_options_may_stand_between_words(image: Path, key: Path) -> None:
 def test_all_that_is_wrong_here(tmp_path: Path, image: Path) -> None:
     words: tuple[str | Path, ...] = ("bundle", tmp_path / "none", "--account", ACCOUNT)
     keys = ("--key", USER_KEY, "--cert", EC2_CERT, "--ec2-cert", image)
-    found = report(run_cli("doctor", *words, *keys, "--level", "best", "--json"))
+    found = report(run_here("doctor", *words, *keys, "--level", "best", "--json"))
     assert found.failed == ["keys", "ec2-key", "image", "compressor"]
     assert found.outcome.code == 3
 
@@ -587,7 +588,7 @@ def test_convert(server: CloudServer, image: Path) -> None:
     ],
 )
 def test_what_is_not_understood(words: tuple[str, ...], pattern: str) -> None:
-    check_refused(run_cli("doctor", *words), 2, pattern)
+    check_refused(run_here("doctor", *words), 2, pattern)
 
 
 def test_secrets_are_never_shown(moto: CloudServer) -> None:

@@ -20,8 +20,9 @@ from tests.support.cloud import (
     open_cloud,
     s3_client,
 )
+from tests.support.in_process import run_here
 from tests.support.small_bundles import small_bundle, small_manifest, small_parts
-from tests.support.tools import Outcome, check_refused, cli_environment, run_cli
+from tests.support.tools import Outcome, check_refused, cli_environment
 
 BUCKET = "images"
 REFUSED, TRANSFER, USAGE = 6, 7, 2
@@ -59,7 +60,7 @@ def register(server: CloudServer, location: str, name: str) -> str:
 def ls(server: CloudServer, location: str, *more: str) -> Outcome:
     options = ("--endpoint-url", server.url, "--region", REGION, "--retry-delay", "0.01")
     environment = cli_environment(**server.credentials)
-    return run_cli("ls", location, *more, *options, environment=environment)
+    return run_here("ls", location, *more, *options, environment=environment)
 
 
 def facts_of(server: CloudServer, location: str, *more: str) -> Any:
@@ -155,7 +156,7 @@ def test_no_such_bucket(server: CloudServer) -> None:
     ids=["nothing", "no bucket", "bad bucket", "long", "word", "negative", "nan", "exponent"],
 )
 def test_usage(words: list[str], message: str) -> None:
-    check_refused(run_cli("ls", *words), USAGE, message)
+    check_refused(run_here("ls", *words), USAGE, message)
 
 
 def listing_reply(*objects: tuple[str, int]) -> Reply:

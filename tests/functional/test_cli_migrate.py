@@ -35,6 +35,7 @@ from tests.support.cloud import (
     s3_client,
 )
 from tests.support.images import MIB, random_bytes
+from tests.support.in_process import run_here
 from tests.support.migrate import (
     KEYS,
     SOURCE,
@@ -46,7 +47,7 @@ from tests.support.migrate import (
     transfers,
 )
 from tests.support.moto_server import moto_server
-from tests.support.tools import Outcome, check_refused, cli_argv, cli_environment, run_cli
+from tests.support.tools import Outcome, check_refused, cli_argv, cli_environment
 
 USAGE, BAD_INPUT, NOT_VERIFIED, MISSING, REFUSED = 2, 3, 4, 5, 6
 """Exit codes."""
@@ -566,7 +567,7 @@ def test_a_manifest_that_was_changed(
 
 def test_somebody_elses_bundle(moto: CloudServer, files: tuple[Path, ...], tmp_path: Path) -> None:
     key, cert = tmp_path / "pk.pem", tmp_path / "cert.pem"
-    assert run_cli("keygen", "--key", key, "--cert", cert).code == 0
+    assert run_here("keygen", "--key", key, "--cert", cert).code == 0
     place(moto, SOURCE, files)
     refused = migrate(moto, "--key", key, "--cert", cert)
     check_refused(refused, NOT_VERIFIED, r"the signature does not hold")

@@ -18,6 +18,7 @@ from tests.support.bundles import (
     unwrap_with_openssl,
 )
 from tests.support.cloud import CloudServer, cloud_server
+from tests.support.in_process import run_here
 from tests.support.migrate import SOURCE, place, run_migrate
 from tests.support.tools import Outcome, check_refused, listing, run_cli, use_tool
 
@@ -39,7 +40,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CloudSer
 
 
 def migrate(source: Path, output: Path, *more: str | Path) -> Outcome:
-    return run_cli("migrate", "--manifest-only", source, output, *KEYS, *more)
+    return run_here("migrate", "--manifest-only", source, output, *KEYS, *more)
 
 
 def check_signature(manifest: Path) -> None:

@@ -19,7 +19,8 @@ from tests.support.cloud import (
     s3_client,
 )
 from tests.support.images import random_bytes, text_bytes
-from tests.support.tools import Outcome, check_refused, cli_environment, run_cli
+from tests.support.in_process import run_here
+from tests.support.tools import Outcome, check_refused, cli_environment
 
 MIB = 1024 * 1024
 REGION = "eu-west-1"
@@ -54,7 +55,7 @@ def image(tmp_path: Path) -> Path:
 def run(server: CloudServer, *arguments: str | Path, region: str = REGION) -> Outcome:
     environment = cli_environment(**server.credentials)
     options = ("--endpoint-url", server.url, "--region", region)
-    return run_cli(*arguments, *options, environment=environment)
+    return run_here(*arguments, *options, environment=environment)
 
 
 def publish(server: CloudServer, image: Path, *more: str | Path, region: str = REGION) -> Outcome:
@@ -234,9 +235,9 @@ def test_the_configured_region_decides_whose_ec2_opens_the_bundle(
     words: tuple[str | Path, ...] = ("image", image, "-d", tmp_path, "--account", "123456789012")
     keys: list[str | Path] = ["--key", USER_KEY, "--cert", USER_CERT, "--name", "cn"]
     for settings, digits in (({"AWS_CONFIG_FILE": str(config)}, 512), ({}, 256)):
-        outcome = run_cli(*words, *keys, "--force", environment=cli_environment(**settings))
+        outcome = run_here(*words, *keys, "--force", environment=cli_environment(**settings))
         assert outcome.code == 0, outcome.errors
-        facts = json.loads(run_cli("inspect", tmp_path / "cn.manifest.xml", "--json").text)
+        facts = json.loads(run_here("inspect", tmp_path / "cn.manifest.xml", "--json").text)
         assert len(facts["ec2_encrypted_key"]) == digits
 
 

@@ -24,8 +24,9 @@ from tests.support.cloud import (
 )
 from tests.support.faults import FOREVER, Fault, FaultKind, Request
 from tests.support.images import MIB, random_bytes
+from tests.support.in_process import run_here
 from tests.support.stored import check_whole, read_files, sent_parts, stored_objects
-from tests.support.tools import Outcome, check_refused, cli_environment, run_cli
+from tests.support.tools import Outcome, check_refused, cli_environment
 
 PART_COUNT = 8
 PART_SIZE = 100_000
@@ -58,7 +59,7 @@ def manifest(image: Path, tmp_path: Path) -> Path:
 def run(server: CloudServer, *arguments: str | Path) -> Outcome:
     environment = cli_environment(**server.credentials)
     options = ("--endpoint-url", server.url, "--region", REGION)
-    return run_cli(*arguments, *options, environment=environment)
+    return run_here(*arguments, *options, environment=environment)
 
 
 ONE_BY_ONE = ("--max-concurrency", "1")
@@ -348,7 +349,7 @@ def test_another_private_key_gets_a_new_key(
     assert publish(server, image).code == 6
     end_faults(server)
     key, cert = tmp_path / "pk.pem", tmp_path / "cert.pem"
-    assert run_cli("keygen", "--key", key, "--cert", cert).code == 0
+    assert run_here("keygen", "--key", key, "--cert", cert).code == 0
     outcome = publish(server, image, "--key", key, "--cert", cert)
     assert outcome.code == 0, outcome.errors
     assert "cannot be read with this private key: starting over" in outcome.errors

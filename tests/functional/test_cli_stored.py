@@ -17,8 +17,9 @@ from tests.support.cloud import (
 )
 from tests.support.faults import FOREVER, Fault, FaultKind
 from tests.support.images import random_bytes
+from tests.support.in_process import run_here
 from tests.support.stored import read_files
-from tests.support.tools import Outcome, check_refused, cli_environment, run_cli
+from tests.support.tools import Outcome, check_refused, cli_environment
 
 PART_COUNT = 5
 PART_SIZE = 100_000
@@ -65,7 +66,7 @@ def out(tmp_path: Path) -> Path:
 def run(server: CloudServer, *arguments: str | Path) -> Outcome:
     environment = cli_environment(**server.credentials)
     options = ("--endpoint-url", server.url, "--region", REGION)
-    return run_cli(*arguments, *options, environment=environment)
+    return run_here(*arguments, *options, environment=environment)
 
 
 def key_of(index: int) -> str:
@@ -236,7 +237,7 @@ def test_what_is_refused(
 
 
 def test_inspect_shows_what_lies_there(server: CloudServer, manifest: Path) -> None:
-    assert run(server, "inspect", URL).text == run_cli("inspect", manifest).text
+    assert run(server, "inspect", URL).text == run_here("inspect", manifest).text
 
 
 def test_download_with_a_limit(server: CloudServer, manifest: Path, out: Path) -> None:
