@@ -77,5 +77,9 @@ class HostError(BundlerError):
     exit_code = 8
 
 
+class InUseError(UsageError):
+    """AMIs still need what is to be removed; see --force."""
+
+
 class ExistsError(UsageError):
     """The output exists already, or another process is writing it; see --force."""

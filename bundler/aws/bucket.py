@@ -141,6 +141,18 @@ class S3Bucket:
         )
         return reply.get("Status") == "Enabled"
 
+    def is_requester_paying(self) -> bool:
+        """GetBucketRequestPayment: whether who reads must agree to pay; False when hidden.
+
+        Raises:
+            TransferError: S3 cannot be reached.
+        """
+        reply = self._look(
+            "read who pays for requests to",
+            lambda: self._client.get_bucket_request_payment(Bucket=self.name),
+        )
+        return reply.get("Payer") == "Requester"
+
     def enable_acls(self) -> None:
         """PutBucketOwnershipControls: objects may have ACLs, and are the bucket owner's.
 

@@ -48,8 +48,7 @@ def download(
         OSError: the file cannot be written.
     """
     running = _Download(objects, location, file, sha1, limit, advance, stopped)
-    with objects.transport.gate.slot():
-        objects.transport.call(f"get {location.url}", running.run, stopped=stopped)
+    objects.transport.call(f"get {location.url}", running.run, stopped=stopped)
     return running.size
 
 

@@ -1,15 +1,26 @@
 """Image registry: the AMIs of one region."""
 
+from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bundler.aws.transport import Transport
-from bundler.errors import AwsRefusedError
+from bundler.errors import AwsRefusedError, TransferError
 from bundler.model.image import Ami, ImageState
 from bundler.model.registration import Registration
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import FilterTypeDef, ImageTypeDef, RegisterImageRequestTypeDef
+    from mypy_boto3_ec2.type_defs import (
+        DescribeImagesRequestTypeDef,
+        DescribeImagesResultTypeDef,
+        FilterTypeDef,
+        ImageTypeDef,
+        RegisterImageRequestTypeDef,
+    )
+
+MAX_PAGE_COUNT = 1000
+"""Most AMIs of one reply.  Source: DescribeImages, `MaxResults`."""
 
 
 class Ec2ImageRegistry:
@@ -69,6 +80,32 @@ class Ec2ImageRegistry:
         """
         images = self._named(name)
         return _ami(images[0]) if images else None
+
+    def list_own(self) -> Iterator[Ami]:
+        """DescribeImages: all AMIs of this account, page by page, disabled ones too.
+
+        Raises:
+            AwsRefusedError: EC2 refused.
+            TransferError: EC2 could not be reached.
+        """
+        subject = "list the AMIs of this account"
+        request: DescribeImagesRequestTypeDef = {
+            "Owners": ["self"],
+            "IncludeDisabled": True,
+            "MaxResults": MAX_PAGE_COUNT,
+        }
+        while True:
+            page = self._transport.call(subject, partial(self._describe, request))
+            yield from map(_ami, page["Images"])
+            following = page.get("NextToken", "")
+            if not following:
+                return
+            if following == request.get("NextToken"):
+                raise TransferError(f"{subject}: EC2 does not tell how to go on")
+            request = {**request, "NextToken": following}
+
+    def _describe(self, request: "DescribeImagesRequestTypeDef") -> "DescribeImagesResultTypeDef":
+        return self._client.describe_images(**request)
 
     def _named(self, name: str) -> "list[ImageTypeDef]":
         filters: list[FilterTypeDef] = [{"Name": "name", "Values": [name]}]

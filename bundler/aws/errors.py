@@ -14,6 +14,7 @@ from botocore.parsers import ResponseParserError
 
 from bundler.aws.remedies import CLIENT_FAILURES, HEAD_CODES, PASSING_CODES, REMEDIES
 from bundler.errors import AwsRefusedError, BundlerError, TransferError
+from bundler.model.clock import S3_MAX_SKEW, describe_skew
 
 MAX_WORDS_LENGTH = 400
 """Most characters of AWS's own words that a message repeats; some are encoded pages."""
@@ -84,8 +85,11 @@ def _client_error(subject: str, error: ClientError) -> BundlerError:
     remedy = REMEDIES.get(code, "")
     if code in _WRONG_REGION_CODES and (region := _right_region(error)):
         remedy = f"the bucket is in {region}: give that region"
-    if code in _CLOCK_CODES and (skew := clock_skew(error.response)) is not None:
+    skew = clock_skew(error.response)
+    if code in _CLOCK_CODES and skew is not None:
         remedy = f"{remedy}: it is {describe_skew(skew)}"
+    elif code in _HIDDEN_CODES and skew is not None and abs(skew) >= S3_MAX_SKEW:
+        remedy = f"check this machine's clock: it is {describe_skew(skew)}"
     return refusal(subject, code, words, status=status, remedy=remedy)
 
 
@@ -112,12 +116,10 @@ def clock_skew(response: Mapping[str, Any], now: datetime | None = None) -> floa
         return None
 
 
-def describe_skew(seconds: float) -> str:
-    """Such as "12 s behind AWS's clock"."""
-    return f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} AWS's clock"
-
-
 _CLOCK_CODES = frozenset(("RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch"))
+
+_HIDDEN_CODES = frozenset(("AccessDenied", "BadRequest"))
+"""What replies to HEAD, which have no body, say where GET's say RequestTimeTooSkewed."""
 
 _WRONG_REGION_CODES = frozenset(
     ("PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed")

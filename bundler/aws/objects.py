@@ -6,6 +6,7 @@ from binascii import Error as Base64Error
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from bundler.aws.errors import refusal
 from bundler.aws.transport import Transport
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
         PutObjectRequestTypeDef,
     )
 
+_AWS = ".amazonaws."
+"""In the host names of S3's own endpoints, in all partitions that EC2's keys are known of."""
+
 MAX_DELETE_COUNT = 1000
 """Most keys of one DeleteObjects request.  Source: DeleteObjects."""
 
@@ -39,6 +43,8 @@ class S3Objects:
     def __init__(self, client: "S3Client", transport: Transport) -> None:
         self.client = client
         self.transport = transport
+        self.checks_digests = _AWS in (urlsplit(client.meta.endpoint_url).hostname or "")
+        """Whether the service is known to compare an object with the SHA-1 that is sent."""
 
     def put(self, request: "PutObjectRequestTypeDef") -> "PutObjectOutputTypeDef":
         """PutObject, once."""
@@ -62,14 +68,13 @@ class S3Objects:
             TransferError: S3 cannot be reached.
         """
         try:
-            with self.transport.gate.slot():
-                reply = self.transport.call(
-                    f"look at {location.url}",
-                    lambda: self.client.head_object(
-                        Bucket=location.bucket, Key=location.key, ChecksumMode="ENABLED"
-                    ),
-                    stopped=stopped,
-                )
+            reply = self.transport.call(
+                f"look at {location.url}",
+                lambda: self.client.head_object(
+                    Bucket=location.bucket, Key=location.key, ChecksumMode="ENABLED"
+                ),
+                stopped=stopped,
+            )
         except AwsRefusedError as error:
             if error.code == "NotFound":
                 return None

@@ -38,6 +38,21 @@ PASSING_CODES = frozenset(
 UNSUPPORTED_CODES = frozenset(("MalformedXML", "MethodNotAllowed", "NotImplemented"))
 """Codes of servers other than AWS that do not know a request, or not all that it says."""
 
+CREDENTIAL_CODES = frozenset(
+    (
+        "AuthFailure",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidToken",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    )
+)
+"""Codes of credentials, or of a clock, that no service of AWS will take."""
+
 THROTTLING_CODES = frozenset(
     (
         "503",

@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO
 
 from bundler.aws.body import watch_bodies
+from bundler.aws.copy import Copy
 from bundler.aws.download import download
 from bundler.aws.objects import S3Objects
 from bundler.aws.remedies import UNSUPPORTED_CODES
@@ -70,6 +71,11 @@ class S3BundleStore:
         """Objects that S3 held already, so that they were not sent."""
         return self._uploads.held_count
 
+    @property
+    def unproven_count(self) -> int:
+        """Copied objects whose SHA-1 the server does not know: they are like their sources."""
+        return self._uploads.unproven_count
+
     def put(
         self,
         name: str,
@@ -100,14 +106,26 @@ class S3BundleStore:
             only_new=only_new,
         )
 
-    def copy(self, source: ImageLocation, name: str, *, sha1: bytes) -> None:
+    def copy(
+        self,
+        source: ImageLocation,
+        name: str,
+        *,
+        sha1: bytes,
+        stored: StoredObject,
+        may_be_held: bool = False,
+    ) -> None:
         """Copy an object within S3 in the background; as put().
 
+        `stored` is what S3 tells of the source.
+
         Raises:
-            VerificationError: S3 computed another SHA-1.
+            VerificationError: the copy is not what it must be.
+            InputError: it is larger than S3 copies in one request.
             AwsRefusedError, TransferError, RuntimeError: as put().
         """
-        self._uploads.copy(source, self._location.join(name), sha1=sha1)
+        copy = Copy(source=source, location=self._location.join(name), sha1=sha1, stored=stored)
+        self._uploads.copy(copy, may_be_held=may_be_held)
 
     def flush(self) -> None:
         """Wait until every object put so far has arrived.
@@ -210,15 +228,35 @@ class S3BundleStore:
             AwsRefusedError: S3 refused to abort one.
             TransferError: S3 cannot be reached.
         """
+        found = [
+            (name, upload) for name, upload in self._uploads_below(prefix) or () if belongs(name)
+        ]
+        for name, upload in found:
+            location = self._location.join(name)
+            self._objects.abort_upload(location.bucket, location.key, upload)
+        return len(found)
+
+    def list_uploads(self, prefix: str) -> tuple[str, ...] | None:
+        """Names of multipart uploads, begun and never ended; None when we may not look.
+
+        Raises:
+            AwsRefusedError: S3 refused.
+            TransferError: S3 cannot be reached.
+        """
+        uploads = self._uploads_below(prefix)
+        return None if uploads is None else tuple(name for name, _ in uploads)
+
+    def _uploads_below(self, prefix: str) -> Sequence[tuple[str, str]] | None:
+        """Names and ids; None from servers and policies that do not let us look."""
         location = self._location.join(prefix)
         skipped = len(location.key) - len(prefix)
         try:
-            uploads = list(self._objects.list_uploads(location))
+            return [
+                (key[skipped:], upload)
+                for key, upload in self._objects.list_uploads(location)
+                if key.startswith(location.key)
+            ]
         except AwsRefusedError as error:
             if error.code in UNSUPPORTED_CODES or error.code == "AccessDenied":
-                return 0
+                return None
             raise
-        found = [(key, upload) for key, upload in uploads if belongs(key[skipped:])]
-        for key, upload in found:
-            self._objects.abort_upload(location.bucket, key, upload)
-        return len(found)

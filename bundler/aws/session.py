@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import UnknownRegionError
+from botocore.loaders import Loader, create_loader
 
 from bundler import __version__
 from bundler.aws.errors import translated
@@ -23,6 +25,30 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a connection."""
+
+NO_REGION = (
+    "AWS configuration: no region; give one with --region, AWS_REGION, or `region` in the profile"
+)
+
+NO_CREDENTIALS = (
+    "AWS configuration: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a "
+    "profile with --profile or AWS_PROFILE, or run on an instance with a role"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialSource:
+    """Where credentials come from, and how long they hold; nothing of them."""
+
+    method: str
+    """botocore's word, such as "env", "shared-credentials-file", "iam-role", "sso"."""
+    expires: datetime | None
+    """None when they do not, or when nobody tells."""
+
+    @property
+    def is_renewed(self) -> bool:
+        """Whether botocore gets new ones when these expire."""
+        return self.method != "env"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,27 +78,41 @@ class Cloud:
         """
         if endpoint_url:
             _check_endpoint(endpoint_url)
-        with translated("AWS configuration"):
-            session = boto3.session.Session(profile_name=profile or None)
-            region = region or _configured_region(session)
-            credentials = session.get_credentials()
+        try:
+            with translated("AWS configuration"):
+                session = _open_session(profile)
+                region = region or _configured_region(session)
+                credentials = session.get_credentials()
+        except ValueError as error:  # AWS_CREDENTIAL_EXPIRATION is no time
+            raise UsageError(f"AWS configuration: {error}") from error
         if not region:
-            raise UsageError(
-                "AWS configuration: no region; give one with --region, AWS_REGION, "
-                "or `region` in the profile"
-            )
+            raise UsageError(NO_REGION)
         if credentials is None:
-            raise UsageError(
-                "AWS configuration: no credentials; set AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY, name a profile with --profile or AWS_PROFILE, "
-                "or run on an instance with a role"
-            )
+            raise UsageError(NO_CREDENTIALS)
         return cls(
             region=region,
             endpoint_url=endpoint_url,
             transport=Transport(settings),
             _session=session,
         )
+
+    def credential_source(self) -> CredentialSource:
+        """Where the credentials come from; those that must be fetched first are fetched.
+
+        Raises:
+            UsageError: there are none any more.
+            AwsRefusedError: they cannot be had.
+        """
+        with translated("AWS configuration"):
+            credentials = self._session.get_credentials()
+            if credentials is None:
+                raise UsageError(NO_CREDENTIALS)
+            # botocore tells the time to nobody, only whether a given moment is past it.
+            expires = getattr(credentials, "_expiry_time", None)
+            if expires is None:
+                credentials.get_frozen_credentials()
+                expires = getattr(credentials, "_expiry_time", None)
+        return CredentialSource(method=credentials.method or "unknown", expires=expires)
 
     def s3(self) -> "S3Client":
         """A client of S3.
@@ -133,6 +173,18 @@ def _pay(params: dict[str, Any], **_: object) -> None:
     params["headers"]["x-amz-request-payer"] = "requester"
 
 
+def _open_session(profile: str) -> boto3.session.Session:
+    session = botocore.session.Session(profile=profile or None)
+    session.register_component("data_loader", _loader())
+    return boto3.session.Session(botocore_session=session)
+
+
+@cache
+def _loader() -> Loader:
+    """What all sessions of this process know of AWS's services: EC2's part is megabytes."""
+    return create_loader()
+
+
 def configured_region(profile: str) -> str:
     """The region that environment and configuration name; empty when they name none.
 
@@ -140,7 +192,7 @@ def configured_region(profile: str) -> str:
         UsageError: no such profile.
     """
     with translated("AWS configuration"):
-        return _configured_region(boto3.session.Session(profile_name=profile or None))
+        return _configured_region(_open_session(profile))
 
 
 def _configured_region(session: boto3.session.Session) -> str:
@@ -169,3 +221,11 @@ def partition(region: str) -> str:
         return str(botocore.session.Session().get_partition_for_region(region))
     except UnknownRegionError as error:
         raise UsageError(f"region {region!r}: of no AWS partition that is known") from error
+
+
+@cache
+def is_listed_region(region: str) -> bool:
+    """Whether botocore's list has the region; newer ones are missing there."""
+    session = botocore.session.Session()
+    names = session.get_available_regions("ec2", partition_name=partition(region))
+    return region in names

@@ -49,5 +49,13 @@ class Transport:
         *,
         stopped: threading.Event | None = None,
     ) -> Answer:
-        """Do a request until it succeeds; see Retrier.call()."""
-        return self._retrier.call(subject, request, stopped=stopped)
+        """Do a request until it succeeds; see Retrier.call().
+
+        Each attempt waits for its turn, so that one that was throttled comes back to fewer.
+        """
+
+        def attempt() -> Answer:
+            with self.gate.slot():
+                return request()
+
+        return self._retrier.call(subject, attempt, stopped=stopped)

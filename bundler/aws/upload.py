@@ -5,27 +5,35 @@ import logging
 import threading
 from base64 import b64encode
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import md5
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from bundler.aws.body import UploadBody
-from bundler.aws.objects import S3Objects, described, sha1_of
+from bundler.aws.copy import Copy, copy_object, find_copy
+from bundler.aws.objects import S3Objects, described
 from bundler.aws.remedies import UNSUPPORTED_CODES
 from bundler.errors import (
     AwsRefusedError,
+    BundlerError,
     ExistsError,
     InputError,
     TransferError,
-    VerificationError,
 )
 from bundler.model.bundle import MIB
 from bundler.model.image import ImageLocation
 from bundler.model.stored import StoredObject
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.type_defs import CopyObjectRequestTypeDef, PutObjectRequestTypeDef
+    from mypy_boto3_s3.type_defs import PutObjectRequestTypeDef
 
 _logger = logging.getLogger(__name__)
 
@@ -55,7 +63,7 @@ class UploadQueue:
         self._acl = acl
         self._progress = progress
         self._stopped = threading.Event()
-        self._running: dict[Future[None], int] = {}
+        self._running: dict[Future[None], _Upload | None] = {}
         self._lock = threading.Lock()
         self._max_running = objects.transport.settings.max_concurrency
         self._pool = ThreadPoolExecutor(self._max_running, thread_name_prefix="upload")
@@ -63,6 +71,8 @@ class UploadQueue:
         """Objects that were sent."""
         self.held_count = 0
         """Objects that S3 held already, so that they were not sent."""
+        self.unproven_count = 0
+        """Copied objects whose SHA-1 the server does not know: they are like their sources."""
 
     def put(
         self,
@@ -91,18 +101,24 @@ class UploadQueue:
                     f"put {location.url}: expected at most {MAX_OBJECT_SIZE} bytes, got {size}"
                 )
             upload = _Upload(location=location, body=body, size=size, sha1=sha1, only_new=only_new)
-            self._submit(lambda: self._send(upload, may_be_held=may_be_held), size)
+            self._submit(lambda: self._send(upload, may_be_held=may_be_held), upload)
         except BaseException:
             body.close()
             raise
 
-    def copy(self, source: ImageLocation, location: ImageLocation, *, sha1: bytes) -> None:
-        """Copy an object within S3, in the background (CopyObject); S3 computes its SHA-1.
+    def copy(self, copy: Copy, *, may_be_held: bool = False) -> None:
+        """Copy an object within S3, in the background; see copy_object().
 
         Raises:
+            VerificationError: an earlier copy is not what it must be.
+            InputError: it is larger than S3 copies in one request.
             AwsRefusedError, TransferError, HostError: as put().
         """
-        self._submit(lambda: self._copy(source, location, sha1), 0)
+        if copy.stored.size > MAX_OBJECT_SIZE:
+            raise InputError(
+                f"{copy.subject}: expected at most {MAX_OBJECT_SIZE} bytes, got {copy.stored.size}"
+            )
+        self._submit(lambda: self._copy(copy, may_be_held=may_be_held), None)
 
     def flush(self) -> None:
         """Wait until all has arrived.
@@ -117,20 +133,21 @@ class UploadQueue:
     def cancel(self) -> None:
         """Give up all uploads without waiting: each ends at its next read."""
         self._stopped.set()
-        self._running.clear()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        running, self._running = self._running, {}
+        for future, upload in running.items():
+            if future.cancel() and upload is not None:
+                upload.body.close()
+        self._pool.shutdown(wait=False)
 
-    def _submit(self, work: Callable[[], None], size: int) -> None:
-        self._wait(
-            lambda: (
-                not self._running
-                or (
-                    len(self._running) < self._max_running
-                    and sum(self._running.values()) + size <= MAX_HELD_SIZE
-                )
-            )
-        )
-        self._running[self._pool.submit(work)] = size
+    def _submit(self, work: Callable[[], None], upload: "_Upload | None") -> None:
+        size = upload.size if upload else 0
+        self._wait(lambda: self._has_room(size))
+        self._running[self._pool.submit(work)] = upload
+
+    def _has_room(self, size: int) -> bool:
+        held_size = sum(upload.size for upload in self._running.values() if upload)
+        is_free = len(self._running) < self._max_running and held_size + size <= MAX_HELD_SIZE
+        return is_free or not self._running
 
     def _wait(self, is_enough: Callable[[], bool]) -> None:
         """Wait for uploads until it is enough; the first failure ends them all."""
@@ -157,10 +174,9 @@ class UploadQueue:
                 with self._lock:
                     self.held_count += 1
                 return
-            with self._objects.transport.gate.slot():
-                self._objects.transport.call(
-                    subject, lambda: self._put(upload, subject), stopped=self._stopped
-                )
+            self._objects.transport.call(
+                subject, lambda: self._put(upload, subject), stopped=self._stopped
+            )
             with self._lock:
                 self.sent_count += 1
         except AwsRefusedError as error:
@@ -175,6 +191,9 @@ class UploadQueue:
                 raise ExistsError(f"{subject}: somebody else has put it there meanwhile") from error
         finally:
             upload.body.close()
+            if upload.is_damaged:
+                with suppress(BundlerError, CancelledError):
+                    self._objects.delete([upload.location])
 
     def _put(self, upload: "_Upload", subject: str) -> None:
         """One PutObject, checked on both sides."""
@@ -195,12 +214,15 @@ class UploadQueue:
         }
         if self._acl:
             request["ACL"] = self._acl  # type: ignore[typeddict-item]  # a text of the user's
-        if upload.only_new:
+        if upload.only_new and not upload.is_damaged:  # else what is there is ours
             request["IfNoneMatch"] = "*"
         try:
             reply = self._objects.put(request)
-            if not upload.agrees(described(upload.location.key, upload.size, reply)):
+            told = described(upload.location.key, upload.size, reply)
+            if not upload.agrees(told, trusted=self._objects.checks_digests):
+                upload.is_damaged = True
                 raise TransferError(f"{subject}: S3 got other bytes than were sent")
+            upload.is_damaged = False
         except BaseException:
             body.take_back()
             raise
@@ -208,27 +230,22 @@ class UploadQueue:
     def _is_held(self, upload: "_Upload") -> bool:
         """Whether S3 holds just this object: same size, and a digest that proves the rest."""
         stored = self._objects.head(upload.location, stopped=self._stopped)
-        return stored is not None and stored.size == upload.size and upload.is_proven_by(stored)
+        if stored is None or stored.size != upload.size:
+            return False
+        return upload.is_proven_by(stored, trusted=self._objects.checks_digests)
 
-    def _copy(self, source: ImageLocation, location: ImageLocation, sha1: bytes) -> None:
-        subject = f"copy {source.url} to {location.url}"
-        request: CopyObjectRequestTypeDef = {
-            "Bucket": location.bucket,
-            "Key": location.key,
-            "CopySource": {"Bucket": source.bucket, "Key": source.key},
-            "ChecksumAlgorithm": "SHA1",
-        }
-        if self._acl:
-            request["ACL"] = self._acl  # type: ignore[typeddict-item]  # a text of the user's
-        with self._objects.transport.gate.slot():
-            reply = self._objects.transport.call(
-                subject, lambda: self._objects.copy(request), stopped=self._stopped
-            )
-        told = sha1_of(reply.get("CopyObjectResult", {}))
-        if told and told != sha1:
-            raise VerificationError(f"{subject}: expected SHA1 {sha1.hex()}, got {told.hex()}")
+    def _copy(self, copy: Copy, *, may_be_held: bool) -> None:
+        """Copy one object; in a thread of the pool."""
+        there = find_copy(self._objects, copy, stopped=self._stopped) if may_be_held else None
+        if there is not None:
+            is_proven = bool(there.sha1)
+        else:
+            is_proven = copy_object(self._objects, copy, acl=self._acl, stopped=self._stopped)
         with self._lock:
-            self.sent_count += 1
+            self.held_count += there is not None
+            self.sent_count += there is None
+            self.unproven_count += not is_proven
+        self._advance(copy.stored.size)
 
     def _advance(self, size: int) -> None:
         if self._progress is not None:
@@ -238,30 +255,35 @@ class UploadQueue:
 
 @dataclass(slots=True, kw_only=True)
 class _Upload:
-    """One object to send; its MD5 is computed only for servers that know no SHA-1."""
+    """One object to send."""
 
     location: ImageLocation
     body: BinaryIO
     size: int
     sha1: bytes
     only_new: bool
+    is_damaged: bool = False
+    """Whether a server that does not check has stored it as it did not leave us."""
     _md5: str = ""
 
-    def agrees(self, stored: StoredObject) -> bool:
-        """Whether nothing that S3 says speaks against the object's content."""
-        if not (stored.sha1 or stored.md5):
-            return True
-        return self.is_proven_by(stored)
+    def agrees(self, stored: StoredObject, *, trusted: bool) -> bool:
+        """Whether nothing that S3 says of the object speaks against its having this content.
 
-    def is_proven_by(self, stored: StoredObject) -> bool:
+        Servers that are not `trusted` were seen to store damaged bytes and to repeat the SHA-1
+        that was sent; the ETag, the MD5 of what they store, tells.  To compute it costs more
+        than the SHA-1.
+        """
+        if stored.sha1 and stored.sha1 != self.sha1:
+            return False
+        needs_md5 = stored.md5 and not (trusted and stored.sha1)
+        return not needs_md5 or stored.md5 == self._content_md5()
+
+    def is_proven_by(self, stored: StoredObject, *, trusted: bool) -> bool:
         """Whether what S3 says of an object proves that it has this content."""
-        if stored.sha1:
-            return stored.sha1 == self.sha1
-        return bool(stored.md5) and stored.md5 == self._content_md5()
+        return bool(stored.sha1 or stored.md5) and self.agrees(stored, trusted=trusted)
 
     def _content_md5(self) -> str:
         if not self._md5:
-            # S3's own ETag, on servers that know nothing better.
             digest = md5(usedforsecurity=False)
             self.body.seek(0)
             while chunk := self.body.read(MIB):

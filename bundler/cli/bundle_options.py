@@ -26,6 +26,9 @@ from bundler.workflow.keys import load_bundle_keys
 DEFAULT_ARCHITECTURE = Architecture.X86_64
 """What an image is taken for when neither the user nor the image says."""
 
+PRODUCT_CODES_WARNING = "EC2 was reported to refuse manifests with product codes"
+"""What is said of a bundle that has some."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -152,7 +155,7 @@ def bundle_spec(
         UsageError: an argument that no bundle can have.
     """
     if arguments.product_code:
-        console.warn("EC2 was reported to refuse manifests with product codes")
+        console.warn(PRODUCT_CODES_WARNING)
     mappings = [
         BlockDeviceMapping.parse(text)
         for option in arguments.block_device_mapping

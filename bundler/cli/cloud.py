@@ -6,6 +6,8 @@ import this module where they need it.
 
 import argparse
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from bundler.aws.bucket import S3Bucket
 from bundler.aws.retry import RetryPolicy
@@ -13,7 +15,7 @@ from bundler.aws.s3 import NO_ACL, S3BundleStore
 from bundler.aws.session import Cloud, configured_region, partition
 from bundler.aws.sts import account_id
 from bundler.aws.transport import TransportSettings
-from bundler.cli.options import parse_count, parse_size
+from bundler.cli.options import parse_count, parse_seconds, parse_size
 from bundler.errors import UsageError
 from bundler.model.image import ImageLocation
 from bundler.workflow.ports import Advance
@@ -37,25 +39,21 @@ def open_cloud(arguments: argparse.Namespace) -> Cloud:
 
 def transport_settings(arguments: argparse.Namespace) -> TransportSettings:
     """How requests are sent; commands that move little have no options for it."""
-    defaults = TransportSettings()
     if "max_concurrency" not in arguments:
-        return defaults
-    bandwidth: str = arguments.max_bandwidth
-    return TransportSettings(
-        policy=RetryPolicy(
-            max_attempts=parse_count(arguments.max_attempts, "--max-attempts", most=100)
-            if arguments.max_attempts
-            else defaults.policy.max_attempts
-        ),
-        max_concurrency=parse_count(arguments.max_concurrency, "--max-concurrency", most=128)
-        if arguments.max_concurrency
-        else defaults.max_concurrency,
-        max_bandwidth=parse_size(bandwidth, "--max-bandwidth") if bandwidth else 0,
-        timeout=float(parse_count(arguments.timeout, "--timeout", most=3600))
-        if arguments.timeout
-        else defaults.timeout,
-        is_requester_paying=arguments.request_payer,
-    )
+        return TransportSettings()
+    changes: dict[str, Any] = {"is_requester_paying": arguments.request_payer}
+    policy: dict[str, Any] = {}
+    if word := arguments.max_attempts:
+        policy["max_attempts"] = parse_count(word, "--max-attempts", most=100)
+    if word := arguments.retry_delay:
+        policy["first_delay"] = parse_seconds(word, "--retry-delay", most=60.0)
+    if word := arguments.max_concurrency:
+        changes["max_concurrency"] = parse_count(word, "--max-concurrency", most=128)
+    if word := arguments.max_bandwidth:
+        changes["max_bandwidth"] = parse_size(word, "--max-bandwidth")
+    if word := arguments.timeout:
+        changes["timeout"] = parse_seconds(word, "--timeout", most=3600.0)
+    return replace(TransportSettings(policy=replace(RetryPolicy(), **policy)), **changes)
 
 
 def open_store(

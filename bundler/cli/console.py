@@ -27,6 +27,8 @@ class Result:
 
     text: str
     facts: Mapping[str, object]
+    exit_code: int = 0
+    """Of the process: a command whose result is that something would fail is none that failed."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,6 +110,17 @@ class Console:
             return getpass.getpass(f"Passphrase of {subject}: ").encode()
         except EOFError:  # Ctrl-D
             return None
+
+    def has_terminal(self) -> bool:
+        """Whether there is somebody to ask."""
+        return sys.stdin is not None and sys.stdin.isatty()
+
+    def confirm(self, question: str) -> bool:
+        """Ask a person on the terminal; anything but y or yes is a no."""
+        with suppress(OSError):
+            self.stderr.write(f"{printable(question)} [y/N] ")
+            self.stderr.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def set_verbosity(self, count: int) -> None:
         """Show our own logger: -v what is done, -vv every step.  Other packages stay silent."""

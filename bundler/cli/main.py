@@ -22,9 +22,13 @@ COMMANDS = {
     "unbundle": "turn a bundle back into an image file",
     "upload": "send a bundle to S3, the manifest last",
     "download": "get a bundle from S3, each part checked, the manifest last",
+    "migrate": "take a bundle in S3 to another bucket, region or partition",
     "register": "register a bundle in S3 as an AMI",
     "publish": "bundle, upload and register in one pass, with no bundle on the local disk",
+    "ls": "list the bundles in S3: whole or not, their sizes, AMIs and cost",
+    "delete": "delete a bundle from S3, the manifest first",
     "keygen": "make an RSA key and a certificate to sign bundles with",
+    "doctor": "look beforehand at what could go wrong, and tell what helps",
     "demo": "run the main job against an S3 and EC2 of its own on this machine",
 }
 """Commands and their summaries; each is a module of this package, imported when it is run."""
@@ -74,19 +78,30 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def run(argv: Sequence[str], console: Console) -> None:
-    """Run one command and show its result.
+def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """parse_args(), but where a command takes `words` options may stand between them."""
+    arguments, rest = parser.parse_known_args(argv)
+    if "words" in arguments and not any(word.startswith("-") for word in rest):
+        arguments.words = [*arguments.words, *rest]
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return arguments
+
+
+def run(argv: Sequence[str], console: Console) -> int:
+    """Run one command and show its result; the exit code.
 
     Raises:
         BundlerError: it failed.
         SystemExit: after --help and --version.
     """
     command = next((word for word in argv if word in COMMANDS), None)
-    arguments = _parser(command).parse_args(argv)
+    arguments = _parse(_parser(command), argv)
     console.is_quiet, console.is_json = arguments.quiet, arguments.json
     console.set_verbosity(arguments.verbose)
     result: Result = _module(arguments.command).handle(arguments, console)
     console.show(result)
+    return result.exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -98,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, _interrupt)
     try:
-        run(sys.argv[1:] if argv is None else argv, console)
+        exit_code = run(sys.argv[1:] if argv is None else argv, console)
     except BundlerError as error:
         console.fail(str(error))
         sys.exit(error.exit_code)
@@ -107,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.exit(EXIT_UNREAD)
-    sys.exit(0)
+    sys.exit(exit_code)
 
 
 def run_program() -> NoReturn:

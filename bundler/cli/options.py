@@ -49,6 +49,13 @@ def add_transfer_options(parser: argparse.ArgumentParser) -> None:
         help="times a request is sent before it fails (default: 8)",
     )
     group.add_argument(
+        "--retry-delay",
+        default="",
+        metavar="SECONDS",
+        help="longest pause before the first retry; it doubles each time, up to 20 s "
+        "(default: 0.5)",
+    )
+    group.add_argument(
         "--timeout",
         default="",
         metavar="SECONDS",
@@ -153,6 +160,17 @@ def parse_count(text: str, option: str, *, most: int) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= most:
         raise UsageError(f"{option} {text!r}: expected a number from 1 to {most}")
     return int(text)
+
+
+def parse_seconds(text: str, option: str, *, most: float) -> float:
+    """A time above 0 and up to `most` seconds.
+
+    Raises:
+        UsageError: not one.
+    """
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not 0 < float(text) <= most:
+        raise UsageError(f"{option} {text!r}: expected seconds, more than 0 and up to {most:g}")
+    return float(text)
 
 
 def add_force_option(parser: argparse.ArgumentParser, what: str) -> None:

@@ -38,8 +38,7 @@ from bundler.host.state_file import StateFile
 from bundler.model.file_name import manifest_name
 from bundler.model.image import ImageLocation, VirtualizationType
 from bundler.model.registration import Registration
-from bundler.workflow.bundle_image import BundleKeys, BundleSpec, plan_bundle
-from bundler.workflow.keys import new_bundle_key
+from bundler.workflow.bundle_image import BundleKeys, BundlePlan, BundleSpec, plan_bundle
 from bundler.workflow.publish import (
     ANEW,
     find_taken_name,
@@ -67,6 +66,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bucket_options(parser)
     add_force_option(parser, "a bundle of that name in S3")
     add_resume_option(parser)
+    add_state_option(parser)
+    add_bundle_options(parser)
+    add_key_options(parser)
+    add_transfer_options(parser)
+    add_cloud_options(parser)
+
+
+def add_state_option(parser: argparse.ArgumentParser) -> None:
+    """--state-dir."""
     parser.add_argument(
         "--state-dir",
         type=Path,
@@ -74,10 +82,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where it is kept what an interrupted run has done (default: "
         "$XDG_STATE_HOME/ami-bundler, or ~/.local/state/ami-bundler)",
     )
-    add_bundle_options(parser)
-    add_key_options(parser)
-    add_transfer_options(parser)
-    add_cloud_options(parser)
+
+
+def state_directory(arguments: argparse.Namespace) -> Path:
+    """Where states are kept.
+
+    Raises:
+        RuntimeError: there is no home directory.
+    """
+    directory: Path | None = arguments.state_dir
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+    return directory or Path(base) / "ami-bundler"
 
 
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
@@ -97,37 +112,42 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         ami = find_taken_name(registry, registration, is_ours=is_ours)
         prepare_bucket(arguments, cloud, location)
         store = open_store(cloud, location, acl=arguments.acl)
-        found = find_bundle(
-            store, name, force=arguments.force, ours=earlier.manifests if earlier else ()
-        )
-        whole = find_whole_bundle(store, found, earlier, progress=console)
-        if ami and whole is None:
-            raise name_is_taken(registration.name, ami)
-        published = whole or publish_bundle(
-            lambda: plan_bundle(
-                source, dig_holes=arguments.dig_holes, allow_large=arguments.allow_large
-            ),
-            spec,
-            keys,
-            store,
-            found=found,
-            state=state,
-            earlier=earlier,
-            new_secret=new_bundle_key,
-            workers=processor_count(),
-            progress=console,
-        )
+        ours = earlier.manifests if earlier else ()
+        found = find_bundle(store, name, force=arguments.force, ours=ours)
+        bundle = find_whole_bundle(store, found, earlier, progress=console)
+        if bundle is None:
+            if ami:
+                raise name_is_taken(registration.name, ami)
+            bundle = publish_bundle(
+                lambda: _plan(arguments, source),
+                spec,
+                keys,
+                store,
+                found=found,
+                state=state,
+                earlier=earlier,
+                workers=processor_count(),
+                progress=console,
+            )
         facts = transfer_facts(cloud, done=store.sent_count, held=store.held_count)
         console.note(describe_transfer(facts))
-        try:
-            result = register(registry, registration, console)
-        except BundlerError:
-            console.note(
-                f"the bundle is whole: ami-bundler register {registration.location.url} tries again"
-            )
-            raise
+        result = _register(registry, registration, console)
         state.finish()
-    return Result(text=result.text, facts={**result.facts, **bundle_facts(published), **facts})
+    return Result(text=result.text, facts={**result.facts, **bundle_facts(bundle), **facts})
+
+
+def _plan(arguments: argparse.Namespace, source: ImageSource) -> BundlePlan:
+    return plan_bundle(source, dig_holes=arguments.dig_holes, allow_large=arguments.allow_large)
+
+
+def _register(registry: Ec2ImageRegistry, registration: Registration, console: Console) -> Result:
+    try:
+        return register(registry, registration, console)
+    except BundlerError:
+        console.note(
+            f"the bundle is whole: ami-bundler register {registration.location.url} tries again"
+        )
+        raise
 
 
 def _registration(
@@ -155,18 +175,14 @@ def _open_state(
     manifest: ImageLocation,
 ) -> PublishState:
     """What an earlier run has left; without a place to keep it there is no resuming."""
-    directory: Path | None = arguments.state_dir
     file = None
     try:
-        base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
-        path = (directory or Path(base) / "ami-bundler") / state_name(
-            manifest.url, arguments.endpoint_url
-        )
+        path = state_directory(arguments) / state_name(manifest.url, arguments.endpoint_url)
         file = stack.enter_context(StateFile.open(path))
     except ExistsError:
         raise
     except (BundlerError, RuntimeError) as error:  # the latter when there is no home directory
-        if directory:
+        if arguments.state_dir:
             raise
         console.warn(f"{error}: a run that is interrupted cannot be resumed; see --state-dir")
     return PublishState(file, describe_source(source, spec, dig_holes=arguments.dig_holes))

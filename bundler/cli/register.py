@@ -23,9 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_cloud_options(parser)
 
 
-def add_registration_options(parser: argparse.ArgumentParser) -> None:
+def add_registration_options(
+    parser: argparse.ArgumentParser, *, is_name_required: bool = True
+) -> None:
     """What the AMI shall be."""
-    parser.add_argument("--name", required=True, metavar="NAME", help="of the AMI")
+    parser.add_argument("--name", required=is_name_required, metavar="NAME", help="of the AMI")
     parser.add_argument("--description", default="", metavar="TEXT", help="of the AMI")
     parser.add_argument("--virtualization-type", default="hvm", help="hvm (default) or paravirtual")
 

@@ -94,6 +94,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
             "image": str(output),
             "size": manifest.size,
             "signature_checked": certificate is not None,
+            "retry_count": bundle.cloud.transport.retry_count if bundle else 0,
         },
     )
 

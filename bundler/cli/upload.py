@@ -22,8 +22,7 @@ from bundler.cli.options import (
 from bundler.errors import UsageError
 from bundler.model.file_name import MANIFEST_SUFFIX
 from bundler.model.image import ImageLocation
-from bundler.stages.tap import sha1_digest
-from bundler.workflow.manifest_file import load_manifest
+from bundler.workflow.manifest_file import load_manifest, manifest_sha1
 from bundler.workflow.upload import find_bundle, upload_bundle
 
 
@@ -75,7 +74,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     with console.task(f"uploading {name}", signed.manifest.bundled_size) as advance:
         store = open_store(cloud, location, acl=arguments.acl, progress=advance)
         prepare_bucket(arguments, cloud, location)
-        ours = (sha1_digest(document).value,)
+        ours = (manifest_sha1(document),)
         manifest = upload_bundle(
             signed,
             document,

@@ -87,19 +87,25 @@ def _verify_stored(
     if arguments.parts:
         raise UsageError("verify: --parts is for bundles on the disk")
     manifest = _manifest(arguments, console, bundle.fetch())
-    if not arguments.deep:
+    is_image_checked = False
+    if arguments.deep and (arguments.key or os.environ.get("EC2_PRIVATE_KEY")):
+        secret = _secret(arguments, console, manifest)
         checks = verify_stored_parts(bundle.store, manifest, progress=console)
-        return _result(arguments, checks, is_image_checked=False)
-    if not (arguments.key or os.environ.get("EC2_PRIVATE_KEY")):
+        # Every part is verified while it is read.
+        parts = read_stored_parts(bundle.store, manifest)
+        check_image(manifest, parts, secret, workers=processor_count(), progress=console)
+        checks = tuple(replace(check, is_proven=True) for check in checks)
+        is_image_checked = True
+    elif arguments.deep:
         checks = read_all_parts(bundle.store, manifest, progress=console)
-        return _result(arguments, checks, is_image_checked=False)
-    secret = _secret(arguments, console, manifest)
-    # Every part is verified while it is read.
-    checks = verify_stored_parts(bundle.store, manifest, progress=console)
-    parts = read_stored_parts(bundle.store, manifest)
-    check_image(manifest, parts, secret, workers=processor_count(), progress=console)
-    checks = tuple(replace(check, is_proven=True) for check in checks)
-    return _result(arguments, checks, is_image_checked=True)
+    else:
+        checks = verify_stored_parts(bundle.store, manifest, progress=console)
+    return _result(
+        arguments,
+        checks,
+        is_image_checked=is_image_checked,
+        retry_count=bundle.cloud.transport.retry_count,
+    )
 
 
 def _manifest(arguments: argparse.Namespace, console: Console, signed: SignedManifest) -> Manifest:
@@ -116,7 +122,11 @@ def _secret(arguments: argparse.Namespace, console: Console, manifest: Manifest)
 
 
 def _result(
-    arguments: argparse.Namespace, checks: tuple[PartCheck, ...], *, is_image_checked: bool
+    arguments: argparse.Namespace,
+    checks: tuple[PartCheck, ...],
+    *,
+    is_image_checked: bool,
+    retry_count: int = 0,
 ) -> Result:
     text = f"{arguments.manifest}: ok, {len(checks)} parts"
     if by_size := sum(not check.is_proven for check in checks):
@@ -128,6 +138,7 @@ def _result(
             "signature_checked": arguments.cert is not None,
             "image_checked": is_image_checked,
             "by_size_only_count": by_size,
+            "retry_count": retry_count,
             "parts": [
                 {
                     "filename": check.part.filename,

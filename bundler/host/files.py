@@ -163,6 +163,28 @@ def check_directory(path: Path) -> None:
         raise HostError(f"write to {path}: permission denied")
 
 
+def check_creatable(path: Path) -> None:
+    """Make sure that a directory, which may be missing, can be made and written to.
+
+    Raises:
+        InputError: there is something else in its place.
+        HostError: what is there may not be written to.
+    """
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    check_directory(path)
+
+
+def is_private(path: Path) -> bool:
+    """Whether nobody but the file's owner may read or change it.
+
+    Raises:
+        MissingError, HostError: it cannot be looked at.
+    """
+    with os_errors("look at", path):
+        return not path.stat().st_mode & 0o077
+
+
 def check_room(directory: Path, needed: int) -> None:
     """Make sure that `needed` bytes fit on the disk.
 

@@ -49,11 +49,18 @@ def is_text(words: str) -> bool:
     return words.isascii() or not any("\ud800" <= character <= "\udfff" for character in words)
 
 
+_ACCESS_POINT = re.compile(
+    r"arn:aws[a-z-]*:s3:[a-z0-9-]*:[0-9]{12}:accesspoint[/:][A-Za-z0-9.-]{3,63}(?=/|$)"
+)
+"""An access point's ARN, which S3 takes in the place of a bucket's name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLocation:
     """An object, or a prefix of objects, in S3 (RegisterImage, `ImageLocation`: BUCKET/KEY).
 
-    `key` has no leading slash and may be empty when the location is a bucket or prefix.
+    `bucket` may be an access point's ARN; `key` has no leading slash and may be empty when the
+    location is a bucket or prefix.
 
     Raises:
         UsageError: the bucket's name breaks S3's rules for names.
@@ -65,7 +72,8 @@ class ImageLocation:
     def __post_init__(self) -> None:
         # S3 allowed 255 characters, capitals and underscores in us-east-1 until 2018, and
         # the old buckets are still there.
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", self.bucket):
+        is_name = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", self.bucket)
+        if not (is_name or self.is_access_point):
             raise UsageError(f"S3 location: {self.bucket!r} is not a bucket name")
         if not is_text(self.key):
             raise UsageError(f"S3 location: the key {self.key!r} is not UTF-8")
@@ -79,8 +87,16 @@ class ImageLocation:
         Raises:
             UsageError: no bucket name there.
         """
-        bucket, _, key = url.removeprefix("s3://").partition("/")
+        words = url.removeprefix("s3://")
+        if access_point := _ACCESS_POINT.match(words):
+            return cls(bucket=access_point[0], key=words[access_point.end() :].strip("/"))
+        bucket, _, key = words.partition("/")
         return cls(bucket=bucket, key=key.strip("/"))
+
+    @property
+    def is_access_point(self) -> bool:
+        """Whether the bucket is named by the ARN of an access point."""
+        return _ACCESS_POINT.fullmatch(self.bucket) is not None
 
     @property
     def path(self) -> str:

@@ -26,6 +26,11 @@ class Registration:
 
     def __post_init__(self) -> None:
         check_ami_name(self.name)
+        if self.location.is_access_point:
+            raise UsageError(
+                f"register {self.location.url}: EC2 knows buckets by their names only, got the "
+                "ARN of an access point"
+            )
         is_hvm = self.virtualization_type is VirtualizationType.HVM
         if is_hvm and (self.kernel_id or self.ramdisk_id):
             raise UsageError(

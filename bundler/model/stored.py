@@ -26,3 +26,15 @@ class StoredObject:
         """MD5 of the content in hexadecimal, by the ETag; empty when the ETag is none."""
         is_md5 = re.fullmatch(r"[0-9a-f]{32}", self.etag) and not self.is_kms_encrypted
         return self.etag if is_md5 else ""
+
+    def is_copy_of(self, source: "StoredObject", *, sha1: bytes) -> bool:
+        """Whether nothing but a copy of `source`, an object with that SHA-1, can be here.
+
+        Sizes must agree, and what both tell of their MD5; then this object's SHA-1 decides, or
+        the MD5 where this one has no SHA-1.
+        """
+        if self.size != source.size:
+            return False
+        if self.md5 and source.md5 and self.md5 != source.md5:
+            return False
+        return self.sha1 == sha1 if self.sha1 else bool(self.md5 and source.md5)

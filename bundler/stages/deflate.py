@@ -34,11 +34,16 @@ def deflater(level: CompressionLevel) -> Deflater:
     return lambda block: _deflate_zlib_ng(block, fallback)
 
 
+def has_fallen_back(level: CompressionLevel) -> bool:
+    """Whether this machine lacks what the level is meant to be deflated with."""
+    return level is not CompressionLevel.FAST and load_joiner(_LIBDEFLATE_LEVELS[level]) is None
+
+
 def describe_deflater(level: CompressionLevel) -> str:
     """What deflates at this level on this machine, for -v."""
     if level is CompressionLevel.FAST:
         return "ISA-L level 1"
-    if load_joiner(_LIBDEFLATE_LEVELS[level]) is not None:
+    if not has_fallen_back(level):
         return f"libdeflate level {_LIBDEFLATE_LEVELS[level]}"
     return f"zlib-ng level {_FALLBACK_LEVELS[level]} (no zlib library to join libdeflate's blocks)"
 

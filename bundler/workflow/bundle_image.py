@@ -69,7 +69,7 @@ class BundleSpec:
             raise UsageError(f"account {self.account!r}: expected 12 digits")
         _check_name(self.name)
         ids = (word for word in (self.kernel_id, self.ramdisk_id) if word)
-        _check_words((*ids, *self.product_codes, *self.ancestor_ami_ids))
+        check_words((*ids, *self.product_codes, *self.ancestor_ami_ids))
         if len(self.name.encode()) > MAX_NAME_SIZE:
             raise UsageError(f"bundle name {self.name!r}: expected at most {MAX_NAME_SIZE} bytes")
         if not MIN_PART_SIZE <= self.part_size <= MAX_PART_SIZE:
@@ -90,7 +90,12 @@ def _check_name(name: str) -> None:
         )
 
 
-def _check_words(words: Iterable[str]) -> None:
+def check_words(words: Iterable[str]) -> None:
+    """Refuse what no id and no product code can be.
+
+    Raises:
+        UsageError: one is no single word.
+    """
     for word in words:
         if not word or not word.isprintable() or " " in word:
             raise UsageError(f"id or product code {word!r}: expected one word")

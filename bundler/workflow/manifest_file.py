@@ -11,6 +11,7 @@ from bundler.errors import ManifestError, VerificationError
 from bundler.host.files import read_bounded
 from bundler.model.bundle import BundleKey
 from bundler.model.manifest import Manifest, SignedManifest, VerifiedManifest
+from bundler.stages.tap import sha1_digest
 from bundler.workflow.ports import BundleReader
 
 MAX_MANIFEST_SIZE = 32 * 1024 * 1024
@@ -30,7 +31,7 @@ def read_manifest(path: Path) -> SignedManifest:
 def load_manifest(path: Path) -> tuple[SignedManifest, bytes]:
     """Read a manifest file: what it says, and its bytes; see read_manifest()."""
     document = read_bounded(path, MAX_MANIFEST_SIZE, "read manifest")
-    return _parse(document, path.name, str(path)), document
+    return parse_document(document, path.name, str(path)), document
 
 
 def fetch_manifest(store: BundleReader, file_name: str) -> tuple[SignedManifest, bytes]:
@@ -43,10 +44,20 @@ def fetch_manifest(store: BundleReader, file_name: str) -> tuple[SignedManifest,
     """
     url = store.location.join(file_name).url
     document = store.read(file_name, limit=MAX_MANIFEST_SIZE)
-    return _parse(document, file_name, url), document
+    return parse_document(document, file_name, url), document
 
 
-def _parse(document: bytes, file_name: str, subject: str) -> SignedManifest:
+def manifest_sha1(document: bytes) -> bytes:
+    """By which a manifest in S3 is known again."""
+    return sha1_digest(document).value
+
+
+def parse_document(document: bytes, file_name: str, subject: str) -> SignedManifest:
+    """What the bytes of a manifest of that file name say; `subject` is a path or URL.
+
+    Raises:
+        ManifestError: it is malformed.
+    """
     try:
         signed = parse_manifest(document)
     except ManifestError as error:
@@ -139,7 +150,9 @@ __all__ = [
     "is_signed_by",
     "load_manifest",
     "manifest_facts",
+    "manifest_sha1",
     "open_secret",
+    "parse_document",
     "read_manifest",
     "verify_manifest",
 ]

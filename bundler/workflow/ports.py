@@ -101,6 +101,14 @@ class BundleReader(Protocol):
             TransferError: S3 cannot be reached.
         """
 
+    def list_uploads(self, prefix: str) -> tuple[str, ...] | None:
+        """Names of uploads in pieces, begun and never ended; None when S3 does not tell them.
+
+        Raises:
+            AwsRefusedError: S3 refused.
+            TransferError: S3 cannot be reached.
+        """
+
     def cancel(self) -> None:
         """Give up what is still on its way, without waiting for it; nothing is raised."""
 
@@ -131,11 +139,22 @@ class BundleStore(BundleReader, Protocol):
             TransferError: an object did not arrive.
         """
 
-    def copy(self, source: ImageLocation, name: str, *, sha1: bytes) -> None:
+    def copy(
+        self,
+        source: ImageLocation,
+        name: str,
+        *,
+        sha1: bytes,
+        stored: StoredObject,
+        may_be_held: bool = False,
+    ) -> None:
         """Copy an object of that SHA-1 within S3, in the background, as put() does.
 
+        `stored` is what S3 tells of the source: a server that knows no SHA-1 must at least
+        tell the same size and MD5 of the copy.
+
         Raises:
-            VerificationError: S3 computed another SHA-1.
+            VerificationError: the copy is not what it must be.
             AwsRefusedError, TransferError: as put().
         """
 
@@ -176,6 +195,14 @@ class ImageRegistry(Protocol):
 
     def describe(self, image_id: str) -> Ami | None:
         """DescribeImages of one AMI; None while EC2 does not know it (yet).
+
+        Raises:
+            AwsRefusedError: EC2 refused.
+            TransferError: EC2 could not be reached.
+        """
+
+    def list_own(self) -> Iterator[Ami]:
+        """DescribeImages: all AMIs of this account, disabled ones too.
 
         Raises:
             AwsRefusedError: EC2 refused.

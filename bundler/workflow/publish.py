@@ -18,6 +18,7 @@ from bundler.workflow.bundle_image import (
     BundleSpec,
     bundle_image,
 )
+from bundler.workflow.keys import new_bundle_key
 from bundler.workflow.manifest_file import fetch_manifest
 from bundler.workflow.ports import BundleStore, ImageRegistry, Progress
 from bundler.workflow.publish_state import EarlierRun, PartChangedError, PublishState
@@ -58,9 +59,9 @@ def publish_bundle(
     found: FoundBundle,
     state: PublishState,
     earlier: EarlierRun | None,
-    new_secret: Callable[[], BundleKey],
     workers: int,
     progress: Progress,
+    new_secret: Callable[[], BundleKey] = new_bundle_key,
 ) -> Bundle:
     """Bundle an image straight into S3; the manifest is sent when every part has arrived.
 

@@ -1,7 +1,7 @@
 """Parts in S3: read side by side, and each one verified before any byte of it is used."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
@@ -35,8 +35,10 @@ def read_stored_parts(store: BundleReader, manifest: Manifest) -> Iterator[bytes
     check_bundled_size(manifest, total)
 
 
-def fetch_parts(store: BundleReader, manifest: Manifest) -> Iterator[BinaryIO]:
-    """The parts in S3, each one verified; later ones are fetched meanwhile.
+def fetch_parts(
+    store: BundleReader, manifest: Manifest, parts: Sequence[Part] | None = None
+) -> Generator[BinaryIO, None, None]:
+    """The parts in S3, or some of them, each one verified; later ones are fetched meanwhile.
 
     Raises:
         VerificationError: a part's digest does not hold.
@@ -45,18 +47,22 @@ def fetch_parts(store: BundleReader, manifest: Manifest) -> Iterator[BinaryIO]:
     """
     waiting: deque[Future[BinaryIO]] = deque()
     depth = _read_ahead_depth(store, manifest)
-    with ThreadPoolExecutor(depth, thread_name_prefix="fetch") as pool:
-        try:
-            for part in manifest.parts:
-                waiting.append(pool.submit(_fetch, store, part, manifest.bundled_size))
-                if len(waiting) == depth:
-                    yield waiting.popleft().result()
-            while waiting:
+    pool = ThreadPoolExecutor(depth, thread_name_prefix="fetch")
+    try:
+        for part in manifest.parts if parts is None else parts:
+            waiting.append(pool.submit(_fetch, store, part, manifest.bundled_size))
+            if len(waiting) == depth:
                 yield waiting.popleft().result()
-        except BaseException:
-            store.cancel()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        while waiting:
+            yield waiting.popleft().result()
+    except BaseException:
+        store.cancel()
+        for future in waiting:
+            future.add_done_callback(_close)
+        raise
+    finally:
+        # Not waited for: a connection may hang.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _read_ahead_depth(store: BundleReader, manifest: Manifest) -> int:
@@ -77,6 +83,12 @@ def _fetch(store: BundleReader, part: Part, limit: int) -> BinaryIO:
             raise
         file.seek(0)
     return file
+
+
+def _close(future: Future[BinaryIO]) -> None:
+    """Close what nobody will use."""
+    if not future.cancelled() and future.exception() is None:
+        future.result().close()
 
 
 def _ignore(size: int) -> None:

@@ -10,8 +10,7 @@ from bundler.model.digest import Digest
 from bundler.model.file_name import manifest_name, parse_part_name, part_name, part_names
 from bundler.model.image import ImageLocation
 from bundler.model.manifest import SignedManifest
-from bundler.stages.tap import sha1_digest
-from bundler.workflow.manifest_file import MAX_MANIFEST_SIZE
+from bundler.workflow.manifest_file import MAX_MANIFEST_SIZE, manifest_sha1
 from bundler.workflow.part_files import check_bundled_size, check_parts_present, open_part
 from bundler.workflow.ports import BundleStore
 
@@ -49,10 +48,8 @@ def find_bundle(
     is_same = False
     if manifest is not None and ours:
         # Not every server knows a SHA-1.
-        sha1 = (
-            manifest.sha1
-            or sha1_digest(store.read(manifest_name(name), limit=MAX_MANIFEST_SIZE)).value
-        )
+        document = manifest_name(name)
+        sha1 = manifest.sha1 or manifest_sha1(store.read(document, limit=MAX_MANIFEST_SIZE))
         is_same = sha1 in ours
     if manifest is not None and not (is_same or force):
         url = store.location.join(manifest_name(name)).url
@@ -117,11 +114,10 @@ def put_manifest(
         AwsRefusedError, TransferError: S3 refuses, or cannot be reached.
     """
     store.flush()
-    sha1 = sha1_digest(document).value
     store.put(
         manifest_name(name),
         io.BytesIO(document),
-        sha1=sha1,
+        sha1=manifest_sha1(document),
         may_be_held=may_be_held,
         only_new=True,
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from bundler.errors import AwsRefusedError, BundlerError, TransferError, VerificationError
 from bundler.model.bundle import Part
 from bundler.model.manifest import Manifest
+from bundler.model.stored import StoredObject
 from bundler.workflow.part_files import check_bundled_size, hash_part
 from bundler.workflow.ports import Advance, BundleReader, Progress
 
@@ -27,6 +28,8 @@ class PartCheck:
     is_proven: bool
     """Whether its digest holds; False when only its size could be looked at."""
     problem: str
+    stored: StoredObject | None = None
+    """What S3 tells of it; None where that was not asked."""
 
 
 def verify_parts(
@@ -69,7 +72,13 @@ def verify_stored_parts(
                 f"got {stored.sha1.hex()}"
             )
         advance(stored.size)
-        return PartCheck(part=part, size=stored.size, is_proven=bool(stored.sha1), problem="")
+        return PartCheck(
+            part=part,
+            size=stored.size,
+            is_proven=bool(stored.sha1),
+            problem="",
+            stored=stored,
+        )
 
     return _check_all(manifest, check, workers=store.concurrency, progress=progress)
 
@@ -108,10 +117,7 @@ def _check_all(
 
     What is no matter of the bundle (S3 refuses, cannot be reached) is raised as it is.
     """
-    with (
-        progress.task(f"verifying {manifest.name}", manifest.bundled_size) as advance,
-        ThreadPoolExecutor(workers, thread_name_prefix="verify") as pool,
-    ):
+    with progress.task(f"verifying {manifest.name}", manifest.bundled_size) as advance:
 
         def check_one(part: Part) -> PartCheck:
             try:
@@ -123,11 +129,12 @@ def _check_all(
             except BundlerError as error:
                 return PartCheck(part=part, size=0, is_proven=False, problem=str(error))
 
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="verify")
         try:
             checks = tuple(pool.map(check_one, manifest.parts))
-        except BaseException:
+        finally:
+            # Not waited for: a connection may hang.
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
     problems = [check.problem for check in checks if check.problem]
     if problems:
         more = f" (and {len(problems) - 1} more parts)" if len(problems) > 1 else ""

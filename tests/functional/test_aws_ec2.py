@@ -6,14 +6,23 @@ from pathlib import Path
 import pytest
 
 from bundler.aws.ec2 import Ec2ImageRegistry
-from bundler.aws.s3 import S3BundleStore
 from bundler.aws.session import Cloud
 from bundler.aws.sts import account_id
 from bundler.errors import AwsRefusedError, TransferError
 from bundler.model.image import Architecture, ImageLocation, ImageState
 from bundler.model.registration import Registration
 from bundler.workflow.register import register_image
-from tests.support.cloud import ACCOUNT_ID, REGION, CloudServer, Reply, cloud_server, put_object
+from tests.support.cloud import (
+    ACCOUNT_ID,
+    CloudServer,
+    Reply,
+    cloud_server,
+    make_bucket,
+    open_cloud,
+    open_store,
+    put_object,
+)
+from tests.support.faults import Fault, FaultKind
 
 LOCATION = ImageLocation(bucket="images", key="web")
 
@@ -27,12 +36,12 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CloudSer
 @pytest.fixture
 def cloud(server: CloudServer) -> Cloud:
     """A cloud with a manifest in S3."""
-    cloud = Cloud.open(region=REGION, endpoint_url=server.url, attempts=2)
-    store = S3BundleStore(cloud.s3(), LOCATION)
-    store.prepare()
-    put_object(store, "web.manifest.xml", b"<manifest/>")
+    make_bucket(server, LOCATION.bucket)
+    store = open_store(server, LOCATION)
+    for name in ("web.manifest.xml", "web2.manifest.xml"):
+        put_object(store, name, b"<manifest/>")
     store.flush()
-    return cloud
+    return open_cloud(server)
 
 
 def registration(*, name: str = "web", key: str = "web.manifest.xml") -> Registration:
@@ -62,12 +71,17 @@ def test_a_manifest_becomes_an_ami(server: CloudServer, cloud: Cloud) -> None:
     assert image["BlockDeviceMappings"] == []
 
 
-def test_a_name_that_is_taken(cloud: Cloud) -> None:
+def test_a_name_that_an_ami_of_another_manifest_has(cloud: Cloud) -> None:
     registry = Ec2ImageRegistry(cloud.ec2())
     registry.register(registration())
     with pytest.raises(AwsRefusedError, match="choose another AMI name") as caught:
-        registry.register(registration())
+        registry.register(registration(key="web2.manifest.xml"))
     assert caught.value.code == "InvalidAMIName.Duplicate"
+
+
+def test_registering_again_is_no_error(server: CloudServer, cloud: Cloud) -> None:
+    registry = Ec2ImageRegistry(cloud.ec2())
+    assert registry.register(registration()) == registry.register(registration())
 
 
 def test_find_tells_who_has_a_name(cloud: Cloud) -> None:
@@ -88,7 +102,7 @@ def test_a_manifest_that_is_not_there(cloud: Cloud) -> None:
 
 
 def test_a_manifest_of_another_region(server: CloudServer, cloud: Cloud) -> None:
-    elsewhere = Cloud.open(region="us-west-2", endpoint_url=server.url)
+    elsewhere = open_cloud(server, region="us-west-2")
     with pytest.raises(AwsRefusedError, match="the bucket is in another region"):
         Ec2ImageRegistry(elsewhere.ec2()).register(registration())
 
@@ -96,12 +110,14 @@ def test_a_manifest_of_another_region(server: CloudServer, cloud: Cloud) -> None
 def test_a_registration_whose_reply_is_lost_is_not_refused(
     server: CloudServer, cloud: Cloud
 ) -> None:
-    registry = Ec2ImageRegistry(cloud.ec2())
-    first = registry.register(registration())
-    # The server has the AMI; the client never heard of it and asks again.
-    replies = [Reply(status="500 Internal Server Error")]
-    server.intercept = lambda request: replies.pop() if replies else None
-    assert registry.register(registration()) == first
+    registry = Ec2ImageRegistry(cloud.ec2(), cloud.transport)
+    server.faults.add(Fault(kind=FaultKind.DROP_RESPONSE, method="POST"))
+    image_id = registry.register(registration())
+    assert len(server.registrations) == 2
+    assert cloud.transport.retry_count == 1
+    ami = registry.find("web")
+    assert ami is not None
+    assert ami.image_id == image_id
 
 
 def test_an_ami_that_ec2_does_not_know(cloud: Cloud) -> None:
@@ -112,8 +128,8 @@ def test_a_reply_that_is_not_ec2s(server: CloudServer, cloud: Cloud) -> None:
     page = Reply(status="200 OK", body=b"<html><p>Please log in.</html>")
     server.intercept = lambda request: page
     with pytest.raises(TransferError, match="check the endpoint's URL"):
-        Ec2ImageRegistry(cloud.ec2()).describe("ami-0123456789abcdef0")
+        Ec2ImageRegistry(cloud.ec2(), cloud.transport).describe("ami-0123456789abcdef0")
 
 
 def test_the_callers_account(cloud: Cloud) -> None:
-    assert account_id(cloud.sts()) == ACCOUNT_ID
+    assert account_id(cloud.sts(), cloud.transport) == ACCOUNT_ID

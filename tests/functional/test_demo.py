@@ -197,7 +197,7 @@ def test_the_environment_is_given_back_and_the_port_too(
         assert "AWS_PROFILE" not in os.environ
         assert url.startswith("http://127.0.0.1:")
         cloud = Cloud.open(region="us-east-1", endpoint_url=url)
-        assert account_id(cloud.sts()) == "123456789012"
+        assert account_id(cloud.sts(), cloud.transport) == "123456789012"
     assert dict(os.environ) == before
     port = int(url.rpartition(":")[2])
     with pytest.raises(ConnectionRefusedError):

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from hashlib import sha1
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -30,10 +30,10 @@ from tests.support.faults import Fault, FaultKind, FaultPlan, Reply, Request, er
 from tests.support.moto_server import (
     ACCOUNT_ID,
     MOTO_CREDENTIALS,
-    FindRegion,
     moto_server,
     replace_register_image,
 )
+from tests.support.swift import SWIFT_CREDENTIALS, SWIFT_REGION, empty_account, swift_url
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -41,11 +41,13 @@ if TYPE_CHECKING:
 __all__ = [
     "ACCOUNT_ID",
     "REGION",
+    "S3_SERVERS",
     "CloudServer",
     "Fault",
     "FaultKind",
     "Reply",
     "Request",
+    "client_of",
     "cloud_server",
     "error_reply",
     "put_object",
@@ -53,8 +55,11 @@ __all__ = [
     "set_cloud_environment",
 ]
 
-REGION = "eu-west-1"
+REGION = SWIFT_REGION
 """The region of tests that need just one."""
+
+S3_SERVERS = ("moto", "swift")
+"""The servers that S3 tests run against, for `@pytest.fixture(params=S3_SERVERS)`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,12 +68,14 @@ class CloudServer:
 
     url: str
     """The proxy's."""
+    s3: str
+    """One of S3_SERVERS."""
     requests: list[Request]
     faults: FaultPlan
     registrations: list[dict[str, Any]]
     """Arguments of each RegisterImage, refused ones too."""
     credentials: dict[str, str] = field(repr=False)
-    """Of the S3 server, as variables of the environment."""
+    """Of the S3 server, as variables of the environment; moto takes any."""
     intercept: Callable[[Request], Reply | None] = lambda request: None
 
     def find(self, method: str, path: str, query: str = "") -> list[Request]:
@@ -114,23 +121,41 @@ def set_cloud_environment(
 
 
 @contextmanager
-def cloud_server(monkeypatch: pytest.MonkeyPatch, directory: Path) -> Iterator[CloudServer]:
-    """Serve an empty cloud; the environment's endpoint is not set."""
-    set_cloud_environment(monkeypatch, directory)
+def cloud_server(
+    monkeypatch: pytest.MonkeyPatch, directory: Path, *, s3: str = "moto"
+) -> Iterator[CloudServer]:
+    """Serve an empty cloud with one of S3_SERVERS; the environment's endpoint is not set.
+
+    Swift knows the region REGION alone.  Where it cannot run, the test is skipped.
+    """
+    assert s3 in S3_SERVERS
+    credentials = MOTO_CREDENTIALS if s3 == "moto" else SWIFT_CREDENTIALS
+    set_cloud_environment(monkeypatch, directory, credentials)
     with ExitStack() as stack:
         moto_url = stack.enter_context(moto_server())
-        proxy = stack.enter_context(FaultProxy(lambda request: _address_of(moto_url)))
+        s3_url = moto_url if s3 == "moto" else swift_url()
+        if s3 != "moto":
+            empty_account(client_of(s3_url, credentials))
+        addresses = {False: _address_of(moto_url), True: _address_of(s3_url)}
+        proxy = stack.enter_context(FaultProxy(lambda request: addresses[_is_for_s3(request)]))
         cloud = CloudServer(
             url=proxy.url,
+            s3=s3,
             requests=proxy.requests,
             faults=proxy.faults,
             registrations=[],
-            credentials=dict(MOTO_CREDENTIALS),
+            credentials=dict(credentials),
         )
         proxy.intercept = lambda request: cloud.intercept(request)
-        find_region = _finder(moto_url, cloud.credentials)
+        find_region = partial(_find_region, s3_url, credentials)
         replace_register_image(monkeypatch, cloud.registrations, find_region)
         yield cloud
+
+
+def _is_for_s3(request: Request) -> bool:
+    """Whether S3 is meant: by the scope of the credential, or for want of one by the path."""
+    authorization = request.headers.get("authorization")
+    return request.path != "/" if authorization is None else "/s3/" in authorization
 
 
 def _address_of(url: str) -> tuple[str, int]:
@@ -183,32 +208,31 @@ def put_object(store: BundleStore, name: str, content: bytes, body: BinaryIO | N
     store.put(name, body or io.BytesIO(content), sha1=digest)
 
 
-def direct_s3_client(url: str, credentials: Mapping[str, str]) -> "S3Client":
-    """A client of a server itself, past the proxy and its record."""
+def client_of(
+    url: str, credentials: Mapping[str, str], *, config: Config | None = None
+) -> "S3Client":
+    """A client that is none of ours, and needs no environment: of the proxy or of a server."""
+    session = _session(credentials["AWS_ACCESS_KEY_ID"], credentials["AWS_SECRET_ACCESS_KEY"])
+    path_style = Config(s3={"addressing_style": "path"}).merge(config or Config())
+    return session.client("s3", region_name=REGION, endpoint_url=url, config=path_style)
+
+
+@cache
+def _session(access_key: str, secret_key: str) -> boto3.session.Session:
+    """Kept, as it reads the service's model at its first client only."""
     return boto3.session.Session(
-        aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
-    ).client(
-        "s3",
-        region_name=REGION,
-        endpoint_url=url,
-        config=Config(s3={"addressing_style": "path"}),
+        aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name=REGION
     )
 
 
-def _finder(url: str, credentials: Mapping[str, str]) -> FindRegion:
-    """Looks for objects as EC2 does: in S3, over HTTP."""
-    open_client = cache(lambda: direct_s3_client(url, credentials))
-
-    def find_region(bucket: str, key: str) -> str | None:
-        client = open_client()
-        try:
-            client.head_object(Bucket=bucket, Key=key)
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                return None
-            raise
-        place = client.get_bucket_location(Bucket=bucket).get("LocationConstraint")
-        return place or "us-east-1"
-
-    return find_region
+def _find_region(url: str, credentials: Mapping[str, str], bucket: str, key: str) -> str | None:
+    """Look for an object as EC2 does when it registers an AMI: in S3, over HTTP."""
+    client = client_of(url, credentials)
+    try:
+        client.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            return None
+        raise
+    place = client.get_bucket_location(Bucket=bucket).get("LocationConstraint")
+    return place or "us-east-1"

@@ -40,6 +40,11 @@ class MemoryBundleStore:
     """Whether head() tells a SHA-1, as S3 does, or none, as other servers."""
     unlisted: set[str] = field(default_factory=set)
     """Objects that a listing does not have yet."""
+    copy_sources: dict[str, bytes] = field(default_factory=dict)
+    """What copy() can copy, by its URL."""
+    uploads: list[str] = field(default_factory=list)
+    """Names of uploads in pieces, begun and never ended."""
+    hides_uploads: bool = False
     concurrency: int = 1
     _failure: BundlerError | None = None
     _is_over: bool = False
@@ -70,12 +75,26 @@ class MemoryBundleStore:
             _check_sha1(name, content, sha1)
             self.objects[name] = content
 
-    def copy(self, source: ImageLocation, name: str, *, sha1: bytes) -> None:
-        self.calls.append(f"copy {name}")
+    def copy(
+        self,
+        source: ImageLocation,
+        name: str,
+        *,
+        sha1: bytes,
+        stored: StoredObject,
+        may_be_held: bool = False,
+    ) -> None:
         self._raise_failure()
-        content = self.objects[source.key.rpartition("/")[2]]
-        _check_sha1(name, content, sha1)
-        self.objects[name] = content
+        there = self._stored(name) if may_be_held and name in self.objects else None
+        if there is not None and there.is_copy_of(stored, sha1=sha1):
+            self.calls.append(f"held {name}")
+            return
+        self.calls.append(f"copy {name}")
+        self._failure = self.put_failures.get(name)
+        if self._failure is None:
+            content = self.copy_sources.get(source.url, b"")
+            _check_sha1(name, content, sha1)
+            self.objects[name] = content
 
     def flush(self) -> None:
         self.calls.append("flush")
@@ -133,7 +152,14 @@ class MemoryBundleStore:
 
     def abort_uploads(self, prefix: str, belongs: Callable[[str], bool]) -> int:
         self.calls.append(f"abort {prefix}")
-        return 0
+        found = [name for name in self.list_uploads(prefix) or () if belongs(name)]
+        self.uploads = [name for name in self.uploads if name not in found]
+        return len(found)
+
+    def list_uploads(self, prefix: str) -> tuple[str, ...] | None:
+        if self.hides_uploads:
+            return None
+        return tuple(name for name in self.uploads if name.startswith(prefix))
 
     def _get(self, name: str) -> bytes:
         self.calls.append(f"get {name}")
@@ -191,6 +217,11 @@ class MemoryImageRegistry:
             if registration.name == name:
                 return self.describe(f"ami-{number:017x}")
         return None
+
+    def list_own(self) -> Iterator[Ami]:
+        for number in range(1, len(self.registrations) + 1):
+            if (ami := self.describe(f"ami-{number:017x}")) is not None:
+                yield ami
 
     def describe(self, image_id: str) -> Ami | None:
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]

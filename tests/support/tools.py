@@ -64,6 +64,7 @@ def run_program(
     data: bytes | None = None,
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    timeout: float = TIMEOUT,
 ) -> Outcome:
     """Run a program to its end; `data` is its standard input, else it has none."""
     words = [str(word) for word in argv]
@@ -74,7 +75,7 @@ def run_program(
         capture_output=True,
         cwd=directory,
         env=environment,
-        timeout=TIMEOUT,
+        timeout=timeout,
         check=False,
         start_new_session=True,  # no terminal: nothing can ask questions
     )

@@ -89,7 +89,6 @@ def test_register_sends_all_that_is_given(registry: Ec2ImageRegistry, stub: Stub
     ("code", "words"),
     [
         ("InvalidManifest", "usual causes: the bucket is in another region"),
-        ("InvalidAMIName.Duplicate", "choose another AMI name"),
         ("UnauthorizedOperation", "IAM policy must allow it"),
     ],
 )
@@ -103,11 +102,8 @@ def test_register_explains_refusals(
     assert str(caught.value).startswith("register s3://images/web/web.manifest.xml as AMI 'web': ")
 
 
-def add_duplicate_after_retry(stub: Stubber, location: str) -> None:
-    code = "InvalidAMIName.Duplicate"
-    stub.add_client_error(
-        "register_image", code, "In use.", 400, response_meta={"RetryAttempts": 1}
-    )
+def add_duplicate(stub: Stubber, location: str) -> None:
+    stub.add_client_error("register_image", "InvalidAMIName.Duplicate", "In use.", 400)
     stub.add_response(
         "describe_images",
         {"Images": [{"ImageId": AMI_ID, "Name": "web", "ImageLocation": location}]},
@@ -115,18 +111,18 @@ def add_duplicate_after_retry(stub: Stubber, location: str) -> None:
     )
 
 
-def test_a_registration_whose_first_reply_was_lost_is_found(
+def test_a_name_that_an_ami_of_this_manifest_has_is_a_success(
     registry: Ec2ImageRegistry, stub: Stubber
 ) -> None:
-    add_duplicate_after_retry(stub, "images/web/web.manifest.xml")
+    add_duplicate(stub, "images/web/web.manifest.xml")
     assert registry.register(PLAIN) == AMI_ID
 
 
 def test_a_duplicate_of_another_manifest_is_not_ours(
     registry: Ec2ImageRegistry, stub: Stubber
 ) -> None:
-    add_duplicate_after_retry(stub, "images/other/web.manifest.xml")
-    with pytest.raises(AwsRefusedError, match="In use"):
+    add_duplicate(stub, "images/other/web.manifest.xml")
+    with pytest.raises(AwsRefusedError, match=r"In use.*choose another AMI name"):
         registry.register(PLAIN)
 
 
@@ -199,7 +195,7 @@ def test_account_id(cloud: Cloud) -> None:
     client = cloud.sts()
     with Stubber(client) as stub:
         stub.add_response("get_caller_identity", {"Account": "123456789012"}, {})
-        assert account_id(client) == "123456789012"
+        assert account_id(client, cloud.transport) == "123456789012"
         stub.add_client_error("get_caller_identity", "InvalidClientTokenId", "No.", 403)
         with pytest.raises(AwsRefusedError, match="AWS account of the credentials: No"):
-            account_id(client)
+            account_id(client, cloud.transport)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from botocore.client import BaseClient
 
-from bundler.aws.session import REQUEST_ATTEMPTS, Cloud, partition
+from bundler.aws.session import Cloud, partition
+from bundler.aws.transport import TransportSettings
 from bundler.errors import UsageError
 from tests.support.cloud import set_cloud_environment
 
@@ -80,13 +81,14 @@ def test_what_is_no_region_is_refused() -> None:
         cloud.s3()
 
 
-def test_clients_are_of_the_region_and_retry() -> None:
-    cloud = Cloud.open(region="eu-central-1")
+def test_clients_are_of_the_region_and_leave_retries_to_us() -> None:
+    cloud = Cloud.open(region="eu-central-1", settings=TransportSettings(timeout=7.0))
     for client in (cloud.s3(), cloud.ec2(), cloud.sts()):
         assert client.meta.region_name == "eu-central-1"
         assert client.meta.endpoint_url.startswith("https://")
-        retries = {"mode": "standard", "total_max_attempts": REQUEST_ATTEMPTS}
-        assert option(client, "retries") == retries
+        assert option(client, "retries") == {"mode": "standard", "total_max_attempts": 1}
+        assert option(client, "connect_timeout") == 7
+        assert option(client, "read_timeout") == 7
         assert "ami-bundler/" in str(option(client, "user_agent_extra"))
 
 

@@ -1,0 +1,139 @@
+"""ami-bundler doctor."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from bundler.cli.bundle_options import add_bundle_options, add_key_options
+from bundler.cli.console import Console, Result, printable
+from bundler.cli.doctor_bucket import BucketChecks
+from bundler.cli.doctor_case import Case
+from bundler.cli.doctor_cloud import CloudChecks
+from bundler.cli.doctor_local import LocalChecks
+from bundler.cli.options import (
+    add_cloud_options,
+    add_force_option,
+    add_resume_option,
+    add_transfer_options,
+    is_url,
+)
+from bundler.cli.publish import add_state_option
+from bundler.cli.register import add_registration_options
+from bundler.cli.upload import add_bucket_options
+from bundler.errors import UsageError
+from bundler.model.image import ImageLocation
+from bundler.workflow.doctor import Check, Finding, Status, Task, examine, exit_code
+
+TASKS = {task.value: task for task in Task} | {"image": Task.BUNDLE}
+"""By the words for them: the command that bundles is called image."""
+
+STATUS_WIDTH = max(map(len, Status))
+"""Columns of a line that tell how a check ended."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments: those of the commands that it looks ahead of."""
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="TASK|IMAGE|s3://BUCKET/PREFIX",
+        help="first what you are about to do: bundle, publish, register or convert (default: "
+        "publish if an s3:// URL is given, else bundle); then, in any order, an image, and "
+        "where the bundle goes or, to register, its manifest",
+    )
+    parser.add_argument(
+        "--no-probe",
+        action="store_true",
+        help="put no object: else one of a few bytes is put with the ACL, read, and removed",
+    )
+    parser.add_argument(
+        "--directory",
+        "--destination",
+        "-d",
+        type=Path,
+        metavar="DIR",
+        help="where the bundle will be written: is there room?",
+    )
+    parser.add_argument(
+        "--no-space-check",
+        action="store_true",
+        help="warn only if the disk could not hold a bundle that does not compress at all",
+    )
+    add_registration_options(parser, is_name_required=False)
+    parser.add_argument(
+        "--bundle-name", "-p", default="", metavar="NAME", help="default: the image's"
+    )
+    add_bucket_options(parser)
+    add_force_option(parser, "a bundle of that name: it is no failure then that there is one")
+    add_resume_option(parser)
+    add_state_option(parser)
+    add_bundle_options(parser)
+    add_key_options(parser)
+    add_transfer_options(parser)
+    add_cloud_options(parser)
+
+
+def handle(arguments: argparse.Namespace, console: Console) -> Result:
+    """Look at all that could go wrong."""
+    case = open_case(arguments, console)
+    with ExitStack() as stack:
+        findings = tuple(examine(_checks(case, stack)))
+    is_ok = not any(finding.status is Status.FAIL for finding in findings)
+    return Result(
+        text="\n".join(_line(finding) for finding in findings),
+        facts={
+            "task": case.task.value,
+            "ok": is_ok,
+            "findings": [
+                {
+                    "check": finding.check,
+                    "status": finding.status.value,
+                    "message": finding.message,
+                    "remedy": finding.remedy,
+                }
+                for finding in findings
+            ],
+        },
+        exit_code=exit_code(findings),
+    )
+
+
+def open_case(arguments: argparse.Namespace, console: Console) -> Case:
+    """What the words on the command line mean, each by its form.
+
+    Raises:
+        UsageError: there are too many.
+    """
+    words: Sequence[str] = arguments.words
+    task = None
+    if words and words[0] in TASKS:
+        task, words = TASKS[words[0]], words[1:]
+    urls = [word for word in words if is_url(word)]
+    images = [word for word in words if not is_url(word)]
+    if len(urls) > 1 or len(images) > 1:
+        raise UsageError("doctor: expected one IMAGE and one s3:// URL at most, got more")
+    return Case(
+        task=task or (Task.PUBLISH if urls else Task.BUNDLE),
+        arguments=arguments,
+        console=console,
+        image=Path(images[0]) if images else None,
+        location=ImageLocation.parse(urls[0]) if urls else None,
+    )
+
+
+def _checks(case: Case, stack: ExitStack) -> Iterator[Check]:
+    """In an order in which each comes behind those that it needs."""
+    cloud = CloudChecks(case)
+    yield from cloud.first_checks()
+    yield from LocalChecks(case, stack).checks()
+    if case.task is not Task.BUNDLE:
+        yield from BucketChecks(case, cloud).checks()
+    yield from cloud.last_checks()
+
+
+def _line(finding: Finding) -> str:
+    words = f"{finding.check}: {finding.message}"
+    if finding.remedy:
+        words = f"{words}; {finding.remedy}"
+    return printable(f"{finding.status:{STATUS_WIDTH}}  {words}")

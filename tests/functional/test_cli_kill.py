@@ -1,0 +1,192 @@
+"""publish, upload and download killed (SIGKILL) at random moments, then run again.
+
+The moment is a request to S3, counted by the proxy, and a little time behind it, both from a
+seed that stands in the test's name.
+"""
+
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from _pytest.mark.structures import ParameterSet
+
+from tests.support.bundles import EC2_CERT, USER_CERT, USER_KEY, bundle, unbundle
+from tests.support.cloud import REGION, S3_SERVERS, CloudServer, cloud_server, make_bucket
+from tests.support.faults import Request
+from tests.support.images import random_bytes
+from tests.support.stored import (
+    check_nothing_sent_twice,
+    check_whole,
+    read_files,
+    sent_parts,
+    stored_objects,
+)
+from tests.support.tools import Outcome, cli_argv, cli_environment, run_program
+
+KILL_COUNTS = {"upload": 20, "publish": 30, "download": 10}
+"""Moments at which each command is killed, half of them on each server."""
+
+SLOW_KILL_COUNT = 50
+"""The same for each command with scripts/test --slow."""
+
+PART_COUNT = 12
+PART_SIZE = 100_000
+BUCKET = "images"
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="module", params=S3_SERVERS)
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[CloudServer]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        directory = tmp_path_factory.mktemp("cloud")
+        with cloud_server(monkeypatch, directory, s3=request.param) as running:
+            make_bucket(running, BUCKET)
+            yield running
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("image") / "root.img"
+    path.write_bytes(random_bytes(PART_COUNT * PART_SIZE - 50_000, 11))
+    return path
+
+
+@pytest.fixture(scope="module")
+def manifest(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the image on the disk."""
+    return bundle(image, tmp_path_factory.mktemp("bundle"), "--part-size", str(PART_SIZE))
+
+
+def argv_of(server: CloudServer, words: list[str | Path]) -> list[str]:
+    options = ("--endpoint-url", server.url, "--region", REGION, "--max-concurrency", "2")
+    return cli_argv(*words, *options)
+
+
+def run(server: CloudServer, words: list[str | Path]) -> Outcome:
+    environment = cli_environment(**server.credentials)
+    return run_program(*argv_of(server, words), environment=environment)
+
+
+def kill(server: CloudServer, words: list[str | Path], random: Random) -> int:
+    """Start a command and kill it at a random moment; its exit code."""
+    moment = random.randrange(PART_COUNT + 12)
+    delay = random.choice((0.0, random.uniform(0, 0.005), random.uniform(0, 0.05)))
+    ready = threading.Event()
+    lock = threading.Lock()
+    count = 0
+
+    def intercept(request: Request) -> None:
+        nonlocal count
+        with lock:
+            is_moment = count == moment
+            count += 1
+        if is_moment:
+            assert ready.wait(PATIENCE)
+            threading.Timer(delay, process.kill).start()
+            if not delay:
+                process.wait(PATIENCE)
+
+    server.intercept = intercept
+    process = subprocess.Popen(  # noqa: S603 - a test's own words, and no shell
+        argv_of(server, words),
+        env=cli_environment(**server.credentials),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    ready.set()
+    code = process.wait(PATIENCE)
+    server.intercept = lambda request: None
+    return code
+
+
+def check_killed_then_finished(
+    server: CloudServer, words: list[str | Path], name: str, random: Random
+) -> dict[str, bytes]:
+    """Kill a command that sends, and run it again; what S3 has then."""
+    code = kill(server, words, random)
+    assert code in (0, -signal.SIGKILL)
+    before = stored_objects(server, BUCKET, f"{name}/")
+    assert check_whole(before) or code != 0
+    server.requests.clear()
+    outcome = run(server, words)
+    assert outcome.code == 0, outcome.errors
+    after = stored_objects(server, BUCKET, f"{name}/")
+    assert check_whole(after)
+    check_nothing_sent_twice(server, before, after)
+    return after
+
+
+def seeds(command: str) -> list[ParameterSet]:
+    """Seeds for one server; those beyond the usual count are slow."""
+    usual = KILL_COUNTS[command] // len(S3_SERVERS)
+    return [
+        pytest.param(seed, marks=() if seed < usual else pytest.mark.slow)
+        for seed in range(SLOW_KILL_COUNT // len(S3_SERVERS))
+    ]
+
+
+@pytest.mark.parametrize("seed", seeds("upload"))
+def test_upload(server: CloudServer, manifest: Path, seed: int) -> None:
+    name = f"upload-{seed}"
+    words: list[str | Path] = ["upload", manifest, f"s3://{BUCKET}/{name}", "--acl", "none"]
+    stored = check_killed_then_finished(server, words, name, Random(f"{server.s3}-{name}"))
+    assert stored == read_files(manifest.parent)
+
+
+@pytest.mark.parametrize("seed", seeds("publish"))
+def test_publish(server: CloudServer, image: Path, tmp_path: Path, seed: int) -> None:
+    name = f"publish-{seed}"
+    keys: list[str | Path] = ["--key", USER_KEY, "--cert", USER_CERT, "--ec2-cert", EC2_CERT]
+    words: list[str | Path] = ["publish", image, f"s3://{BUCKET}/{name}", "--name", name]
+    words += ["--part-size", str(PART_SIZE), "--acl", "none", "--account", "123456789012"]
+    words += ["--level", "fast", "--state-dir", tmp_path / "state", *keys]
+    random = Random(f"{server.s3}-{name}")
+    code = kill(server, words, random)
+    assert code in (0, -signal.SIGKILL)
+    before = stored_objects(server, BUCKET, f"{name}/")
+    assert check_whole(before) or code != 0
+    if code:
+        server.requests.clear()
+        outcome = run(server, words)
+        assert outcome.code == 0, outcome.errors
+        assert outcome.text.startswith("ami-")
+    after = stored_objects(server, BUCKET, f"{name}/")
+    assert check_whole(after)
+    if code:
+        check_nothing_sent_twice(server, before, after)
+    assert read_files(tmp_path / "state") == {}
+    out = tmp_path / "out"
+    out.mkdir()
+    for file_name, body in after.items():
+        (out / file_name).write_bytes(body)
+    unbundled = unbundle(out / "root.img.manifest.xml", tmp_path / "back.img")
+    assert unbundled.code == 0, unbundled.errors
+    assert (tmp_path / "back.img").read_bytes() == image.read_bytes()
+
+
+@pytest.mark.parametrize("seed", seeds("download"))
+def test_download(server: CloudServer, manifest: Path, tmp_path: Path, seed: int) -> None:
+    random = Random(f"{server.s3}-download-{seed}")
+    url = f"s3://{BUCKET}/download"
+    uploaded = run(server, ["upload", manifest, url, "--acl", "none"])
+    assert uploaded.code == 0, uploaded.errors
+    words: list[str | Path] = ["download", f"{url}/{manifest.name}", "-d", tmp_path]
+    assert kill(server, words, random) in (0, -signal.SIGKILL)
+    whole = read_files(manifest.parent)
+    before = read_files(tmp_path)
+    assert before.items() <= whole.items()
+    check_whole(before)
+    server.requests.clear()
+    outcome = run(server, words)
+    assert outcome.code == 0, outcome.errors
+    assert read_files(tmp_path) == whole
+    got = {request.path.rpartition("/")[2] for request in server.requests}
+    assert not {name for name in before if ".part." in name} & got
+    assert sent_parts(server) == []
