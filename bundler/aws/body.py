@@ -34,7 +34,7 @@ class UploadBody:
     ) -> None:
         self._body = body
         # Bytes in memory go to the hash and the socket from where they are.
-        self._held = memoryview(body.getvalue()) if isinstance(body, io.BytesIO) else None
+        self._held = memoryview(body.getvalue()) if type(body) is io.BytesIO else None
         self._subject = subject
         self._stopped = stopped
         self._take = take
