@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from bundler.aws.errors import translated
 from bundler.aws.remedies import THROTTLING_CODES
-from bundler.errors import TransferError
+from bundler.errors import AwsRefusedError, TransferError
 
 Answer = TypeVar("Answer")
 
@@ -92,6 +92,9 @@ class Retrier:
                     answer = request()
             except TransferError as error:
                 self._wait(error, attempt, stopped or threading.Event())
+            except AwsRefusedError:
+                self._has_worked = True
+                raise
             else:
                 self._has_worked = True
                 return answer

@@ -78,8 +78,11 @@ class PublishState:
         if not records or records[0].get("version") != STATE_VERSION:
             return ""
         head = records[0]
+        source = head.get("source")
+        if not isinstance(source, dict):
+            return ""
         for name, value in self._source.items():
-            if (was := head.get("source", {}).get(name)) != value:
+            if (was := source.get(name)) != value:
                 return f"{_WORDS[name]} has changed from {was} to {value}"
         try:
             wrapped = WrappedKey(key=bytes.fromhex(head["key"]), iv=bytes.fromhex(head["iv"]))

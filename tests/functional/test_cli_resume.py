@@ -373,6 +373,7 @@ DAMAGED_STATES = {
     "a list": "[]\n",
     "another version": '{"version": 99}\n',
     "no source": '{"version": 1}\n',
+    "a source of another kind": '{"version": 1, "source": [1]}\n',
     "no key": '{"version": 1, "source": {}}\n',
     "cut": '{"version": 1, "source": {"na',
 }

@@ -123,6 +123,13 @@ def test_who_is_told_to_slow_down_has_reached_the_service() -> None:
     assert service.calls == QUICK.max_attempts
 
 
+def test_who_is_refused_has_reached_the_service() -> None:
+    retrier = Retrier(QUICK)
+    with pytest.raises(AwsRefusedError):
+        retrier.call("look", Service(refusal("AccessDenied", 403)))
+    assert retrier.call("put", Service(*[silence()] * 4)) == "answer"
+
+
 def test_throttling_is_told_to_whoever_sets_the_pace() -> None:
     told: list[str] = []
     retrier = worked(on_throttled=lambda: told.append("slow down"))
