@@ -52,6 +52,14 @@ def translated(subject: str) -> Iterator[None]:
         TimeoutError,
     ) as error:
         raise _failure(subject, error) from error
+    except RuntimeError as error:
+        # So botocore says that the credentials have expired; any other is a bug.
+        if "credentials" not in str(error).lower():
+            raise
+        code = "ExpiredToken"
+        raise AwsRefusedError(
+            f"{subject}: {_one_line(str(error))}; {REMEDIES[code]}", code=code
+        ) from error
     except KeyError as error:  # a captive portal, or no AWS at all, that says 200 to anything
         raise TransferError(
             f"{subject}: expected an answer of AWS, got one without {error}; check the proxy and "

@@ -233,6 +233,16 @@ def test_what_is_refused(
     check_refused(run(server, *words), code, pattern)
 
 
+def test_credentials_that_have_expired_are_told_without_asking(server: CloudServer) -> None:
+    expired = {"AWS_SESSION_TOKEN": "x", "AWS_CREDENTIAL_EXPIRATION": "2020-01-01T00:00:00Z"}
+    environment = cli_environment(**server.credentials, **expired)
+    words = ("--endpoint-url", server.url, "--region", REGION)
+    server.requests.clear()
+    refused = run_here("verify", URL, *words, environment=environment)
+    check_refused(refused, 6, r"get s3://images/.*still expired; log in again")
+    assert server.requests == []
+
+
 # inspect, download
 
 
