@@ -54,18 +54,9 @@ class S3Bucket:
             AwsRefusedError: it cannot be used or created.
             TransferError: S3 cannot be reached.
         """
-        wanted = self._client.meta.region_name
-        found = self.region()
-        if found is None:
+        if not self.check_region():
             self.create(acl=acl, tags=tags or {})
             return
-        # Servers that are not AWS do not tell a region.
-        if found and found != wanted:
-            raise AwsRefusedError(
-                f"look at {self.url}: expected it in {wanted}, got {found}; give that region "
-                "or another bucket: EC2 registers bundles of its own region only",
-                code="PermanentRedirect",
-            )
         if not acl or self.name.startswith("arn:"):
             return
         if self.ownership() == "BucketOwnerEnforced":
@@ -74,6 +65,23 @@ class S3Bucket:
             self.enable_acls()
         if acl == PUBLIC_ACL and self.blocks_public_acls():
             raise self._takes_no(acl, "it blocks public access")
+
+    def check_region(self) -> bool:
+        """Whether there is such a bucket; it must be in the client's region.
+
+        Raises:
+            AwsRefusedError: it is in another region, or may not be looked at.
+            TransferError: S3 cannot be reached.
+        """
+        wanted, found = self._client.meta.region_name, self.region()
+        # Servers that are not AWS do not tell a region.
+        if found and found != wanted:
+            raise AwsRefusedError(
+                f"look at {self.url}: expected it in {wanted}, got {found}; give that region "
+                "or another bucket: EC2 knows bundles of its own region only",
+                code="PermanentRedirect",
+            )
+        return found is not None
 
     def region(self) -> str | None:
         """HeadBucket: the bucket's region, empty if the server tells none; None: no bucket.

@@ -124,6 +124,7 @@ class Cloud:
             client = self._session.client(
                 "s3", self.region, endpoint_url=self.endpoint_url or None, config=self._config()
             )
+        client.meta.events.register("before-call.s3", _stay)
         if self.transport.settings.is_requester_paying:
             client.meta.events.register("before-call.s3", _pay)
         return client
@@ -166,6 +167,11 @@ class Cloud:
             # Servers that are not AWS seldom have a host name for each bucket.
             s3={"addressing_style": "path"} if is_elsewhere else None,
         )
+
+
+def _stay(params: dict[str, Any], **_: object) -> None:
+    """Let botocore follow no redirect to another region: EC2 would be asked in the wrong one."""
+    params.setdefault("context", {}).setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _pay(params: dict[str, Any], **_: object) -> None:

@@ -93,11 +93,19 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
 def _check_not_registered(bundle: StoredBundle, console: Console, *, force: bool) -> None:
     """Whoever launches an AMI reads its bundle.
 
+    EC2 tells of AMIs by bucket name, and of one region: of another one it would tell of none.
+
     Raises:
+        UsageError: the bucket is named by an access point.
         InUseError: an AMI of this account is registered from it, and no `force`.
-        AwsRefusedError, TransferError: EC2 does not tell.
+        AwsRefusedError, TransferError: EC2 does not tell, or the bucket is in another region.
     """
     url, remedy = bundle.location.url, "--no-ami-check deletes without asking EC2"
+    if bundle.location.is_access_point:
+        raise UsageError(
+            f"delete {url}: which AMIs need it cannot be asked by an access point; name the "
+            "bucket, or give --no-ami-check"
+        )
     try:
         registry = Ec2ImageRegistry(bundle.cloud.ec2(), bundle.cloud.transport)
         image_ids = find_registered(registry).get(bundle.location.path, ())
@@ -107,6 +115,8 @@ def _check_not_registered(bundle: StoredBundle, console: Console, *, force: bool
         console.warn(f"which AMIs are registered is not known: {error}")
         return
     if not image_ids:
+        client, bucket = bundle.cloud.s3(), bundle.location.bucket
+        S3Bucket(client, bucket, bundle.cloud.transport).check_region()
         return
     words = f"AMIs that are registered from it: {', '.join(image_ids)}"
     if not force:

@@ -4,6 +4,7 @@ import argparse
 import re
 from collections.abc import Iterator, Mapping
 
+from bundler.aws.bucket import S3Bucket
 from bundler.aws.ec2 import Ec2ImageRegistry
 from bundler.aws.session import Cloud
 from bundler.cli.cloud import open_cloud, open_store
@@ -52,7 +53,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     location = parse_prefix(arguments.location)
     price = parse_price(arguments.price) if arguments.price else None
     cloud = open_cloud(arguments)
-    registered = None if arguments.no_amis else _ask_registered(cloud, console)
+    registered = None if arguments.no_amis else _ask_registered(cloud, location, console)
     store = open_store(cloud, ImageLocation(bucket=location.bucket, key=""))
     listing = list_bundles(store, location.key, only_broken=arguments.incomplete, progress=console)
     if not listing.bundles:
@@ -99,15 +100,18 @@ def parse_price(text: str) -> float:
     return float(text)
 
 
-def _ask_registered(cloud: Cloud, console: Console) -> Registered:
+def _ask_registered(cloud: Cloud, location: ImageLocation, console: Console) -> Registered:
     """The AMIs of this account; a refusal is no reason to show nothing."""
     try:
-        return find_registered(Ec2ImageRegistry(cloud.ec2(), cloud.transport))
+        registered = find_registered(Ec2ImageRegistry(cloud.ec2(), cloud.transport))
+        # The EC2 of another region tells of none, and that would be believed.
+        S3Bucket(cloud.s3(), location.bucket, cloud.transport).check_region()
     except AwsRefusedError as error:
         console.warn(f"which AMIs are registered is not known: {error}")
         return None
     except TransferError as error:
         raise TransferError(f"{error}; --no-amis asks no EC2", code=error.code) from error
+    return registered
 
 
 def _usd(cost: float | None) -> float | None:
