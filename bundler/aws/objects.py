@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ListMultipartUploadsRequestTypeDef,
         ListObjectsV2OutputTypeDef,
         ListObjectsV2RequestTypeDef,
+        PutObjectAclRequestTypeDef,
         PutObjectOutputTypeDef,
         PutObjectRequestTypeDef,
     )
@@ -80,6 +81,21 @@ class S3Objects:
                 return None
             raise
         return described(location.key, reply["ContentLength"], reply)
+
+    def set_acl(self, location: ImageLocation, acl: str, *, stopped: threading.Event) -> None:
+        """PutObjectAcl: a canned ACL, such as aws-exec-read.
+
+        Raises:
+            AwsRefusedError: S3 refused.
+            TransferError: S3 cannot be reached.
+        """
+        request: PutObjectAclRequestTypeDef = {"Bucket": location.bucket, "Key": location.key}
+        request["ACL"] = acl  # type: ignore[typeddict-item]  # a text of the user's
+        self.transport.call(
+            f"set the ACL of {location.url} to {acl}",
+            lambda: self.client.put_object_acl(**request),
+            stopped=stopped,
+        )
 
     def list(self, prefix: ImageLocation) -> Iterator[StoredObject]:
         """ListObjectsV2: the objects whose key begins so, in S3's order; names are whole keys.

@@ -15,6 +15,7 @@ PASSING_CODES = frozenset(
     (
         "BadDigest",
         "BandwidthLimitExceeded",
+        "ConditionalRequestConflict",
         "IncompleteBody",
         "InternalError",
         "InternalFailure",

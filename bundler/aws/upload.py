@@ -13,13 +13,13 @@ from concurrent.futures import (
     wait,
 )
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from hashlib import md5
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from bundler.aws.body import UploadBody
 from bundler.aws.copy import Copy, copy_object, find_copy
 from bundler.aws.objects import S3Objects, described
+from bundler.aws.outgoing import Outgoing
 from bundler.aws.remedies import UNSUPPORTED_CODES
 from bundler.errors import (
     AwsRefusedError,
@@ -30,7 +30,6 @@ from bundler.errors import (
 )
 from bundler.model.bundle import MIB
 from bundler.model.image import ImageLocation
-from bundler.model.stored import StoredObject
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import PutObjectRequestTypeDef
@@ -63,7 +62,7 @@ class UploadQueue:
         self._acl = acl
         self._progress = progress
         self._stopped = threading.Event()
-        self._running: dict[Future[None], _Upload | None] = {}
+        self._running: dict[Future[None], Outgoing | None] = {}
         self._lock = threading.Lock()
         self._max_running = objects.transport.settings.max_concurrency
         self._pool = ThreadPoolExecutor(self._max_running, thread_name_prefix="upload")
@@ -100,7 +99,7 @@ class UploadQueue:
                 raise InputError(
                     f"put {location.url}: expected at most {MAX_OBJECT_SIZE} bytes, got {size}"
                 )
-            upload = _Upload(location=location, body=body, size=size, sha1=sha1, only_new=only_new)
+            upload = Outgoing(location=location, body=body, size=size, sha1=sha1, only_new=only_new)
             self._submit(lambda: self._send(upload, may_be_held=may_be_held), upload)
         except BaseException:
             body.close()
@@ -139,7 +138,7 @@ class UploadQueue:
                 upload.body.close()
         self._pool.shutdown(wait=False)
 
-    def _submit(self, work: Callable[[], None], upload: "_Upload | None") -> None:
+    def _submit(self, work: Callable[[], None], upload: Outgoing | None) -> None:
         size = upload.size if upload else 0
         self._wait(lambda: self._has_room(size))
         self._running[self._pool.submit(work)] = upload
@@ -165,11 +164,12 @@ class UploadQueue:
             self.cancel()
             raise
 
-    def _send(self, upload: "_Upload", *, may_be_held: bool) -> None:
+    def _send(self, upload: Outgoing, *, may_be_held: bool) -> None:
         """Send one object; in a thread of the pool."""
         subject = f"put {upload.location.url}"
         try:
             if may_be_held and self._is_held(upload):
+                self._grant(upload.location)
                 self._advance(upload.size)
                 with self._lock:
                     self.held_count += 1
@@ -188,14 +188,18 @@ class UploadQueue:
                 raise
             # Our own first request may have arrived, and its reply been lost.
             if not self._is_held(upload):
-                raise ExistsError(f"{subject}: somebody else has put it there meanwhile") from error
+                raise ExistsError(
+                    f"{subject}: somebody else has put it there meanwhile; if a bundle of that "
+                    "name is being written, verify it"
+                ) from error
+            self._grant(upload.location)
         finally:
             upload.body.close()
             if upload.is_damaged:
                 with suppress(BundlerError, CancelledError):
                     self._objects.delete([upload.location])
 
-    def _put(self, upload: "_Upload", subject: str) -> None:
+    def _put(self, upload: Outgoing, subject: str) -> None:
         """One PutObject, checked on both sides."""
         body = UploadBody(
             upload.body,
@@ -227,7 +231,7 @@ class UploadQueue:
             body.take_back()
             raise
 
-    def _is_held(self, upload: "_Upload") -> bool:
+    def _is_held(self, upload: Outgoing) -> bool:
         """Whether S3 holds just this object: same size, and a digest that proves the rest."""
         stored = self._objects.head(upload.location, stopped=self._stopped)
         if stored is None or stored.size != upload.size:
@@ -238,6 +242,7 @@ class UploadQueue:
         """Copy one object; in a thread of the pool."""
         there = find_copy(self._objects, copy, stopped=self._stopped) if may_be_held else None
         if there is not None:
+            self._grant(copy.location)
             is_proven = bool(there.sha1)
         else:
             is_proven = copy_object(self._objects, copy, acl=self._acl, stopped=self._stopped)
@@ -247,46 +252,12 @@ class UploadQueue:
             self.unproven_count += not is_proven
         self._advance(copy.stored.size)
 
+    def _grant(self, location: ImageLocation) -> None:
+        """Give an object that is held the ACL that it would be sent with (PutObjectAcl)."""
+        if self._acl:
+            self._objects.set_acl(location, self._acl, stopped=self._stopped)
+
     def _advance(self, size: int) -> None:
         if self._progress is not None:
             with self._lock:
                 self._progress(size)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Upload:
-    """One object to send."""
-
-    location: ImageLocation
-    body: BinaryIO
-    size: int
-    sha1: bytes
-    only_new: bool
-    is_damaged: bool = False
-    """Whether a server that does not check has stored it as it did not leave us."""
-    _md5: str = ""
-
-    def agrees(self, stored: StoredObject, *, trusted: bool) -> bool:
-        """Whether nothing that S3 says of the object speaks against its having this content.
-
-        Servers that are not `trusted` were seen to store damaged bytes and to repeat the SHA-1
-        that was sent; the ETag, the MD5 of what they store, tells.  To compute it costs more
-        than the SHA-1.
-        """
-        if stored.sha1 and stored.sha1 != self.sha1:
-            return False
-        needs_md5 = stored.md5 and not (trusted and stored.sha1)
-        return not needs_md5 or stored.md5 == self._content_md5()
-
-    def is_proven_by(self, stored: StoredObject, *, trusted: bool) -> bool:
-        """Whether what S3 says of an object proves that it has this content."""
-        return bool(stored.sha1 or stored.md5) and self.agrees(stored, trusted=trusted)
-
-    def _content_md5(self) -> str:
-        if not self._md5:
-            digest = md5(usedforsecurity=False)
-            self.body.seek(0)
-            while chunk := self.body.read(MIB):
-                digest.update(chunk)
-            self._md5 = digest.hexdigest()
-        return self._md5

@@ -49,6 +49,7 @@ from bundler.workflow.publish import (
 from bundler.workflow.publish_state import (
     EarlierRun,
     PublishState,
+    describe_manifest,
     describe_source,
     state_name,
 )
@@ -114,7 +115,8 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         store = open_store(cloud, location, acl=arguments.acl)
         ours = earlier.manifests if earlier else ()
         found = find_bundle(store, name, force=arguments.force, ours=ours)
-        bundle = find_whole_bundle(store, found, earlier, progress=console)
+        described = describe_manifest(source, spec, keys.ec2)
+        bundle = find_whole_bundle(store, found, earlier, described=described, progress=console)
         if bundle is None:
             if ami:
                 raise name_is_taken(registration.name, ami)

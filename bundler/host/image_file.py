@@ -38,6 +38,8 @@ class ImageSource:
     descriptor: int
     size: int
     modified_ns: int
+    changed_ns: int
+    """When the file was last changed in any way (ctime); 0 for devices, which do not tell."""
 
     @classmethod
     @contextmanager
@@ -64,7 +66,13 @@ class ImageSource:
                 size = os.lseek(descriptor, 0, os.SEEK_END)
             if size == 0:
                 raise InputError(f"read image {path}: the image is empty")
-            yield cls(path=path, descriptor=descriptor, size=size, modified_ns=state.st_mtime_ns)
+            yield cls(
+                path=path,
+                descriptor=descriptor,
+                size=size,
+                modified_ns=state.st_mtime_ns,
+                changed_ns=state.st_ctime_ns if stat.S_ISREG(state.st_mode) else 0,
+            )
         finally:
             os.close(descriptor)
 

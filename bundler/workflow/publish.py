@@ -19,9 +19,14 @@ from bundler.workflow.bundle_image import (
     bundle_image,
 )
 from bundler.workflow.keys import new_bundle_key
-from bundler.workflow.manifest_file import fetch_manifest
+from bundler.workflow.manifest_file import fetch_manifest, manifest_sha1
 from bundler.workflow.ports import BundleStore, ImageRegistry, Progress
-from bundler.workflow.publish_state import EarlierRun, PartChangedError, PublishState
+from bundler.workflow.publish_state import (
+    EarlierRun,
+    PartChangedError,
+    PublishState,
+    describe_manifest,
+)
 from bundler.workflow.upload import FoundBundle, StoreSink
 from bundler.workflow.verify import verify_stored_parts
 
@@ -34,9 +39,10 @@ _logger = logging.getLogger(__name__)
 class _RememberingSink:
     """A PartSink that remembers each part, and the manifest, before it passes it on."""
 
-    def __init__(self, sink: StoreSink, state: PublishState) -> None:
+    def __init__(self, sink: StoreSink, state: PublishState, described: str) -> None:
         self._sink = sink
         self._state = state
+        self._described = described
 
     def put_part(self, index: int, data: bytes, digest: Digest) -> None:
         self._state.keep_part(index, digest)
@@ -46,7 +52,7 @@ class _RememberingSink:
         return self._sink.part_names(count)
 
     def put_manifest(self, document: bytes) -> None:
-        self._state.keep_manifest(sha1_digest(document))
+        self._state.keep_manifest(sha1_digest(document), self._described)
         self._sink.put_manifest(document)
 
 
@@ -78,32 +84,38 @@ def publish_bundle(
         HostError, AwsRefusedError, TransferError: from reading the image or from S3.
     """
 
-    def run(plan: BundlePlan, secret: BundleKey) -> Bundle:
+    def run(plan: BundlePlan, secret: BundleKey, found: FoundBundle) -> Bundle:
         most_parts = -(-plan.worst_size // spec.part_size)
-        # Whatever manifest is there is not the one that will be sent.
-        sink = _RememberingSink(
-            StoreSink(store, most_parts, replace(found, is_same=False), resume=earlier is not None),
-            state,
-        )
+        sink = StoreSink(store, most_parts, found, resume=earlier is not None)
+        described = describe_manifest(plan.source, spec, keys.ec2)
         return bundle_image(
-            plan, spec, keys, sink, secret=secret, workers=workers, progress=progress
+            plan,
+            spec,
+            keys,
+            _RememberingSink(sink, state, described),
+            secret=secret,
+            workers=workers,
+            progress=progress,
         )
 
-    def run_anew() -> Bundle:
+    def run_anew(found: FoundBundle) -> Bundle:
         plan, secret = make_plan(), new_secret()
         state.begin(plan.extents, secret, keys.user)
-        return run(plan, secret)
+        return run(plan, secret, found)
 
+    # Whatever manifest is there is not the one that will be sent.
+    other = replace(found, is_same=False)
     try:
         if earlier is None:
-            bundle = run_anew()
+            bundle = run_anew(other)
         else:
             try:
-                bundle = run(make_plan().with_extents(earlier.extents), earlier.secret)
+                plan = make_plan().with_extents(earlier.extents)
+                bundle = run(plan, earlier.secret, other)
             except PartChangedError:
                 _logger.warning("%s: a part comes out different than before; %s", spec.name, ANEW)
                 store.flush()
-                bundle = run_anew()
+                bundle = run_anew(replace(other, has_own_parts=True))
     except BaseException:
         store.cancel()
         raise
@@ -111,11 +123,17 @@ def publish_bundle(
 
 
 def find_whole_bundle(
-    store: BundleStore, found: FoundBundle, earlier: EarlierRun | None, *, progress: Progress
+    store: BundleStore,
+    found: FoundBundle,
+    earlier: EarlierRun | None,
+    *,
+    described: str,
+    progress: Progress,
 ) -> Bundle | None:
     """The bundle that an interrupted run has finished after all.
 
-    None when there is none, or when S3 does not have all its parts any more.
+    None when there is none; when what it was to say, `described` by describe_manifest(), was
+    something else; or when S3 does not have all its parts any more.
 
     Raises:
         AwsRefusedError, TransferError: S3 refuses, or cannot be reached.
@@ -123,6 +141,8 @@ def find_whole_bundle(
     if not found.is_same or earlier is None:
         return None
     signed, document = fetch_manifest(store, manifest_name(found.name))
+    if not described or earlier.manifests.get(manifest_sha1(document)) != described:
+        return None
     try:
         verify_stored_parts(store, signed.manifest, progress=progress)
     except VerificationError as error:

@@ -6,11 +6,11 @@ then the digest of each part, written before the part is sent, and that of the m
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from bundler.codec.keywrap import unwrap_key, wrap_key
 from bundler.errors import ManifestError, VerificationError
@@ -47,6 +47,18 @@ def describe_source(source: ImageSource, spec: BundleSpec, *, dig_holes: bool) -
     }
 
 
+def describe_manifest(source: ImageSource, spec: BundleSpec, ec2: RSAPublicKey) -> str:
+    """A digest of all that decides a manifest besides the parts, to know it again by.
+
+    Empty for devices: nothing but their bytes tells whether they have changed.
+    """
+    if not source.changed_ns:
+        return ""
+    numbers = ec2.public_numbers()
+    words = (source.changed_ns, asdict(spec), numbers.n, numbers.e)
+    return sha256(json.dumps(words).encode()).hexdigest()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarlierRun:
     """What an interrupted run has left."""
@@ -55,8 +67,8 @@ class EarlierRun:
     extents: tuple[Extent, ...]
     """Where the image's data lay then; a file system may tell it otherwise now."""
     part_digests: Mapping[int, Digest]
-    manifests: frozenset[bytes]
-    """SHA-1s of manifests that were about to be sent."""
+    manifests: Mapping[bytes, str]
+    """SHA-1s of manifests that were about to be sent; see describe_manifest()."""
 
 
 class PublishState:
@@ -94,9 +106,11 @@ class PublishState:
                     for record in records[1:]
                     if "part" in record
                 },
-                manifests=frozenset(
-                    bytes.fromhex(record["manifest"]) for record in records if "manifest" in record
-                ),
+                manifests={
+                    bytes.fromhex(record["manifest"]): str(record.get("described", ""))
+                    for record in records
+                    if "manifest" in record
+                },
             )
         except (VerificationError, ManifestError, KeyError, TypeError, ValueError):
             return "the bundle's key cannot be read with this private key"
@@ -137,13 +151,13 @@ class PublishState:
         elif before != digest:
             raise PartChangedError
 
-    def keep_manifest(self, digest: Digest) -> None:
-        """Remember the manifest before it is sent.
+    def keep_manifest(self, digest: Digest, described: str) -> None:
+        """Remember the manifest before it is sent; `described` as by describe_manifest().
 
         Raises:
             HostError: the disk is full or refuses.
         """
-        self._append({"manifest": digest.hexdigest})
+        self._append({"manifest": digest.hexdigest, "described": described})
 
     def finish(self) -> None:
         """Forget the run: it is done.

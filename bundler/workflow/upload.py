@@ -25,6 +25,13 @@ class FoundBundle:
     """Whether its manifest is the very one that is to be sent."""
     part_sizes: Mapping[str, int]
     """File names of parts, and their sizes in bytes."""
+    has_own_parts: bool = False
+    """Whether this run has put parts there itself since."""
+
+    def expects_none(self, file_name: str) -> bool:
+        """Whether a part of that name can only be of somebody who writes the bundle meanwhile."""
+        is_known = self.is_same or self.has_own_parts or file_name in self.part_sizes
+        return not is_known
 
     def may_hold(self, file_name: str, size: int) -> bool:
         """Whether it is worth a request to ask if S3 holds just this part."""
@@ -91,7 +98,13 @@ class StoreSink:
             remove_old_manifest(self._store, self._found)
         name = part_name(self._found.name, index, self._most_parts)
         may_be_held = self._resume and self._found.may_hold(name, len(data))
-        self._store.put(name, io.BytesIO(data), sha1=digest.value, may_be_held=may_be_held)
+        self._store.put(
+            name,
+            io.BytesIO(data),
+            sha1=digest.value,
+            may_be_held=may_be_held,
+            only_new=self._found.expects_none(name),
+        )
         self._part_count = index + 1
 
     def part_names(self, count: int) -> tuple[str, ...]:
@@ -167,7 +180,13 @@ def upload_bundle(
             if part.index == 0:
                 remove_old_manifest(store, found)
             may_be_held = resume and found.may_hold(part.filename, size)
-            store.put(part.filename, body, sha1=part.digest.value, may_be_held=may_be_held)
+            store.put(
+                part.filename,
+                body,
+                sha1=part.digest.value,
+                may_be_held=may_be_held,
+                only_new=found.expects_none(part.filename),
+            )
         check_bundled_size(manifest, total)
         put_manifest(store, found.name, document, may_be_held=found.is_same)
         remove_old_parts(store, found, tuple(part.filename for part in manifest.parts))

@@ -1,0 +1,193 @@
+"""Commands run again after something else has changed: nothing stale may be believed."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.bundles import EC2_CERT, USER_CERT, USER_KEY, bundle, unbundle
+from tests.support.cloud import (
+    REGION,
+    S3_SERVERS,
+    CloudServer,
+    Reply,
+    cloud_server,
+    error_reply,
+    make_bucket,
+    s3_client,
+)
+from tests.support.faults import Request
+from tests.support.images import random_bytes
+from tests.support.in_process import run_here
+from tests.support.stored import check_whole, read_files, sent_parts, stored_objects
+from tests.support.tools import Outcome, check_refused, cli_environment
+
+PART_SIZE = 50_000
+LOCATION = "s3://images/web"
+URL = f"{LOCATION}/root.img.manifest.xml"
+MANIFEST_PATH = "/images/web/root.img.manifest.xml"
+REFUSAL = (
+    b"<Response><Errors><Error><Code>InvalidManifest</Code><Message>It is so.</Message></Error>"
+    b"</Errors><RequestID>1</RequestID></Response>"
+)
+
+
+@pytest.fixture(params=S3_SERVERS)
+def server(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[CloudServer]:
+    with cloud_server(monkeypatch, tmp_path, s3=request.param) as running:
+        make_bucket(running, "images")
+        yield running
+
+
+@pytest.fixture
+def moto(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CloudServer]:
+    """The server that takes EC2's ACL."""
+    with cloud_server(monkeypatch, tmp_path) as running:
+        make_bucket(running, "images")
+        yield running
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "root.img"
+    path.write_bytes(random_bytes(4 * PART_SIZE, 1))
+    return path
+
+
+def run(server: CloudServer, *words: str | Path) -> Outcome:
+    options = ("--endpoint-url", server.url, "--region", REGION)
+    return run_here(*words, *options, environment=cli_environment(**server.credentials))
+
+
+def publish(server: CloudServer, image: Path, *more: str | Path) -> Outcome:
+    keys: list[str | Path] = ["--key", USER_KEY, "--cert", USER_CERT, "--ec2-cert", EC2_CERT]
+    words: list[str | Path] = ["publish", image, LOCATION, "--name", "web 1", "--acl", "none"]
+    words += ["--part-size", str(PART_SIZE), "--account", "123456789012"]
+    words += ["--state-dir", image.parent / "state"]
+    return run(server, *words, *keys, *more)
+
+
+def publish_without_registration(server: CloudServer, image: Path, *more: str | Path) -> None:
+    """All is in S3, and EC2 refuses to register it."""
+
+    def intercept(request: Request) -> Reply | None:
+        is_registration = request.path == "/" and bool(server.find("PUT", MANIFEST_PATH))
+        return Reply(status="400 Bad Request", body=REFUSAL) if is_registration else None
+
+    server.intercept = intercept
+    check = publish(server, image, *more)
+    assert check.code == 6, check.errors
+    assert check_whole(stored_objects(server, "images", "web/"))
+    server.intercept = lambda request: None
+    server.requests.clear()
+
+
+def facts_of(server: CloudServer) -> dict[str, object]:
+    facts: dict[str, object] = json.loads(run(server, "inspect", URL, "--json").text)
+    return facts
+
+
+@pytest.mark.parametrize(
+    ("more", "name", "value"),
+    [
+        (("--arch", "arm64"), "architecture", "arm64"),
+        (("--account", "999999999999"), "user", "999999999999"),
+        (("--product-code", "PC1"), "product_codes", ["PC1"]),
+        (("-B", "ami=sda1"), "block_device_mappings", [{"virtual": "ami", "device": "sda1"}]),
+        (("--ancestor", "ami-1"), "ancestor_ami_ids", ["ami-1"]),
+    ],
+)
+def test_other_options_make_another_manifest_of_the_same_parts(
+    server: CloudServer, image: Path, more: tuple[str, ...], name: str, value: object
+) -> None:
+    publish_without_registration(server, image)
+    assert facts_of(server)[name] != value
+    outcome = publish(server, image, *more)
+    assert outcome.code == 0, outcome.errors
+    assert facts_of(server)[name] == value
+    assert sent_parts(server) == []
+    assert check_whole(stored_objects(server, "images", "web/"))
+
+
+def test_another_key_of_ec2_wraps_the_key_anew(server: CloudServer, image: Path) -> None:
+    publish_without_registration(server, image, "--ec2-cert", USER_CERT)
+    before = facts_of(server)["ec2_encrypted_key"]
+    assert publish(server, image).code == 0
+    assert facts_of(server)["ec2_encrypted_key"] != before
+    assert sent_parts(server) == []
+
+
+def test_an_image_that_only_its_bytes_tell_has_changed(
+    server: CloudServer, image: Path, tmp_path: Path
+) -> None:
+    publish_without_registration(server, image)
+    state = image.stat()
+    image.write_bytes(random_bytes(image.stat().st_size, 99))
+    os.utime(image, ns=(state.st_atime_ns, state.st_mtime_ns))
+    outcome = publish(server, image)
+    assert outcome.code == 0, outcome.errors
+    assert "starting over with a new key" in outcome.errors
+    out = tmp_path / "out"
+    out.mkdir()
+    for name, body in stored_objects(server, "images", "web/").items():
+        (out / name).write_bytes(body)
+    assert unbundle(out / "root.img.manifest.xml", tmp_path / "back.img").code == 0
+    assert (tmp_path / "back.img").read_bytes() == image.read_bytes()
+
+
+@pytest.mark.parametrize("more", [(), ("--force",), ("--no-resume", "--force")])
+def test_what_is_held_gets_the_acl_that_is_asked_for(
+    moto: CloudServer, image: Path, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    manifest = bundle(image, tmp_path / "bundle", "--part-size", str(PART_SIZE))
+    assert run(moto, "upload", manifest, LOCATION, "--acl", "none").code == 0
+    moto.requests.clear()
+    outcome = run(moto, "upload", manifest, LOCATION, "--enable-acls", *more)
+    assert outcome.code == 0, outcome.errors
+    told = {
+        request.path.rpartition("/")[2]
+        for request in moto.requests
+        if request.headers.get("x-amz-acl") == "aws-exec-read" and request.status == 200
+    }
+    assert told == set(read_files(manifest.parent))
+
+
+def test_who_comes_later_damages_no_bundle(server: CloudServer, tmp_path: Path) -> None:
+    """B looks before A begins, and sends after A is done."""
+    manifests = []
+    for name, seed in (("a", 1), ("b", 2)):
+        image = tmp_path / f"{name}.img"
+        image.write_bytes(random_bytes(4 * PART_SIZE, seed))
+        options = ("--name", "root.img", "--part-size", str(PART_SIZE))
+        manifests.append(bundle(image, tmp_path / name, *options))
+    first, second = manifests
+    is_done = False
+
+    def intercept(request: Request) -> None:
+        nonlocal is_done
+        if request.method == "PUT" and ".part." in request.path and not is_done:
+            is_done = True
+            client = s3_client(server)
+            for path in first.parent.iterdir():
+                client.put_object(Bucket="images", Key=f"web/{path.name}", Body=path.read_bytes())
+
+    server.intercept = intercept
+    words = ("--acl", "none", "--max-concurrency", "1")
+    refused = run(server, "upload", second, LOCATION, *words)
+    check_refused(refused, 2, "somebody else has put it there meanwhile")
+    assert stored_objects(server, "images", "web/") == read_files(first.parent)
+
+
+def test_a_conflict_of_conditional_requests_passes(server: CloudServer, image: Path) -> None:
+    replies = [error_reply("409 Conflict", "ConditionalRequestConflict")]
+
+    def intercept(request: Request) -> Reply | None:
+        is_meant = request.method == "PUT" and request.path == MANIFEST_PATH
+        return replies.pop() if is_meant and replies else None
+
+    server.intercept = intercept
+    assert publish(server, image, "--retry-delay", "0.01").code == 0
