@@ -59,7 +59,7 @@ class S3BundleStore:
     @property
     def concurrency(self) -> int:
         """Objects that may be read side by side."""
-        return self._objects.transport.settings.max_concurrency
+        return self._objects.transport.settings.concurrency
 
     @property
     def sent_count(self) -> int:

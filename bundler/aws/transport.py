@@ -14,6 +14,10 @@ TIMEOUT = 60.0
 """Seconds of silence after which a connection counts as dead."""
 
 
+BANDWIDTH_SHARE = 2 * 1024 * 1024
+"""Bytes a second that a request should have under a limit.  Our choice: 5 seconds a usual part."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportSettings:
     """What the user may choose of it."""
@@ -27,13 +31,24 @@ class TransportSettings:
     is_requester_paying: bool = False
     """Whether the caller pays for requests to somebody else's bucket (RequestPayer)."""
 
+    @property
+    def concurrency(self) -> int:
+        """Requests side by side: so few under a slow limit that each one is whole soon.
+
+        What is whole need not be sent again after an interruption, and no connection is silent
+        for so long that the service gives it up.
+        """
+        if not self.max_bandwidth:
+            return self.max_concurrency
+        return max(1, min(self.max_concurrency, self.max_bandwidth // BANDWIDTH_SHARE))
+
 
 class Transport:
     """Retries, pace and counts of one command; for many threads."""
 
     def __init__(self, settings: TransportSettings | None = None) -> None:
         self.settings = settings or TransportSettings()
-        self.gate = ConcurrencyGate(self.settings.max_concurrency)
+        self.gate = ConcurrencyGate(self.settings.concurrency)
         self.bandwidth = BandwidthLimit(self.settings.max_bandwidth)
         self._retrier = Retrier(self.settings.policy, on_throttled=self.gate.slow_down)
 

@@ -64,7 +64,7 @@ class UploadQueue:
         self._stopped = threading.Event()
         self._running: dict[Future[None], Outgoing | None] = {}
         self._lock = threading.Lock()
-        self._max_running = objects.transport.settings.max_concurrency
+        self._max_running = objects.transport.settings.concurrency
         self._pool = ThreadPoolExecutor(self._max_running, thread_name_prefix="upload")
         self.sent_count = 0
         """Objects that were sent."""

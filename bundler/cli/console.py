@@ -21,6 +21,13 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
+class _PrintableFormatter(logging.Formatter):
+    """Names from a manifest or from S3 are in what is logged, too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What a command found or made: a line for people, facts for programs."""
@@ -125,7 +132,7 @@ class Console:
     def set_verbosity(self, count: int) -> None:
         """Show our own logger: -v what is done, -vv every step.  Other packages stay silent."""
         handler = logging.StreamHandler(self.stderr)
-        handler.setFormatter(logging.Formatter("ami-bundler: %(message)s"))
+        handler.setFormatter(_PrintableFormatter("ami-bundler: %(message)s"))
         logger = logging.getLogger("bundler")
         logger.handlers[:] = [handler]
         logger.propagate = False

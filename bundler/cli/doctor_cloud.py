@@ -119,7 +119,9 @@ class CloudChecks:
             yield Finding.skip("ami-name", "no --name is given")
             return
         registry = Ec2ImageRegistry(self.cloud.ec2(), self.cloud.transport)
-        yield from check_name(registry, self._arguments.name)
+        is_registering = self._case.task is Task.REGISTER
+        manifest = self._case.location if is_registering else None
+        yield from check_name(registry, self._arguments.name, manifest=manifest)
 
     def instance_types(self) -> Iterator[Finding]:
         """What can run the result."""

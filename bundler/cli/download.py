@@ -34,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Download a bundle."""
     certificate = load_certificate(arguments.cert) if arguments.cert else None
+    if certificate is None:
+        console.warn("the signature is not checked: no --cert is given")
     bundle = open_stored(arguments, arguments.location)
 
     def check(signed: SignedManifest) -> None:

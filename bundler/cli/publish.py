@@ -31,14 +31,20 @@ from bundler.cli.options import (
 )
 from bundler.cli.register import add_registration_options, register
 from bundler.cli.upload import add_bucket_options
-from bundler.errors import BundlerError, ExistsError
+from bundler.errors import AwsRefusedError, BundlerError, ExistsError, TransferError
 from bundler.host.image_file import ImageSource
 from bundler.host.processors import processor_count
 from bundler.host.state_file import StateFile
 from bundler.model.file_name import manifest_name
 from bundler.model.image import ImageLocation, VirtualizationType
 from bundler.model.registration import Registration
-from bundler.workflow.bundle_image import BundleKeys, BundlePlan, BundleSpec, plan_bundle
+from bundler.workflow.bundle_image import (
+    BundleKeys,
+    BundlePlan,
+    BundleSpec,
+    check_image_size,
+    plan_bundle,
+)
 from bundler.workflow.publish import (
     ANEW,
     find_taken_name,
@@ -53,7 +59,8 @@ from bundler.workflow.publish_state import (
     describe_source,
     state_name,
 )
-from bundler.workflow.upload import find_bundle
+from bundler.workflow.registered import find_registered
+from bundler.workflow.upload import FoundBundle, find_bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +107,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Bundle, upload and register."""
     location = ImageLocation.parse(arguments.location)
     with ImageSource.open(arguments.image) as source, ExitStack() as stack:
+        check_image_size(source, allow_large=arguments.allow_large)
         keys = bundle_keys(arguments, console)
         cloud = open_cloud(arguments)
         account = find_account(arguments)
@@ -119,7 +127,8 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         bundle = find_whole_bundle(store, found, earlier, described=described, progress=console)
         if bundle is None:
             if ami:
-                raise name_is_taken(registration.name, ami)
+                raise name_is_taken(registration.name, ami, registration.location)
+            _warn_of_amis(registry, registration, found, console)
             bundle = publish_bundle(
                 lambda: _plan(arguments, source),
                 spec,
@@ -136,6 +145,25 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         result = _register(registry, registration, console)
         state.finish()
     return Result(text=result.text, facts={**result.facts, **bundle_facts(bundle), **facts})
+
+
+def _warn_of_amis(
+    registry: Ec2ImageRegistry, registration: Registration, found: FoundBundle, console: Console
+) -> None:
+    """Whoever launches an AMI reads its bundle, which is about to be replaced."""
+    if not found.has_manifest or found.is_same:
+        return
+    url = registration.location.url
+    try:
+        image_ids = find_registered(registry).get(registration.location.path, ())
+    except (AwsRefusedError, TransferError) as error:
+        console.warn(f"{url} is replaced; which AMIs need it is not known: {error}")
+        return
+    if image_ids:
+        console.warn(
+            f"{url} is replaced: nobody can launch the AMIs that are registered from it any "
+            f"more: {', '.join(image_ids)}"
+        )
 
 
 def _plan(arguments: argparse.Namespace, source: ImageSource) -> BundlePlan:

@@ -23,6 +23,7 @@ from bundler.errors import UsageError
 from bundler.model.file_name import MANIFEST_SUFFIX
 from bundler.model.image import ImageLocation
 from bundler.workflow.manifest_file import load_manifest, manifest_sha1
+from bundler.workflow.part_files import check_parts_present
 from bundler.workflow.upload import find_bundle, upload_bundle
 
 
@@ -70,6 +71,9 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     name = path.name.removesuffix(MANIFEST_SUFFIX)
     location = ImageLocation.parse(arguments.location)
     signed, document = load_manifest(path)
+    directory: Path = arguments.parts or path.parent
+    # Before a bucket is made, or anything in it is changed.
+    check_parts_present(directory, signed.manifest)
     cloud = open_cloud(arguments)
     with console.task(f"uploading {name}", signed.manifest.bundled_size) as advance:
         store = open_store(cloud, location, acl=arguments.acl, progress=advance)
@@ -78,7 +82,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         manifest = upload_bundle(
             signed,
             document,
-            arguments.parts or path.parent,
+            directory,
             store,
             found=find_bundle(store, name, force=arguments.force, ours=ours),
             resume=not arguments.no_resume,

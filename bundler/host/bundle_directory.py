@@ -16,7 +16,7 @@ from bundler.errors import ExistsError, InputError
 from bundler.host.file_writer import FileWriter
 from bundler.host.files import check_directory, os_errors, sync_directory
 from bundler.model.digest import Digest
-from bundler.model.file_name import manifest_name, parse_part_name, part_names
+from bundler.model.file_name import is_part_of, manifest_name, parse_part_name, part_names
 
 _UNCOMMITTED = "manifest"
 """The manifest's name in the hidden directory before the commit."""
@@ -162,8 +162,7 @@ def _find_bundle(directory: Path, name: str) -> tuple[Path, ...]:
     """Manifest and parts of that name that lie in the directory."""
 
     def belongs(file_name: str) -> bool:
-        parsed = parse_part_name(file_name)
-        return file_name == manifest_name(name) or (parsed is not None and parsed[0] == name)
+        return file_name == manifest_name(name) or is_part_of(file_name, name)
 
     with os_errors("read", directory):
         found = tuple(sorted(path for path in directory.iterdir() if belongs(path.name)))

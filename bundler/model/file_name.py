@@ -40,3 +40,9 @@ def parse_part_name(file_name: str) -> tuple[str, int] | None:
     """
     match = re.fullmatch(r"(.+)\.part\.([0-9]{1,18})", file_name, re.DOTALL)
     return (match[1], int(match[2])) if match else None
+
+
+def is_part_of(file_name: str, name: str) -> bool:
+    """Whether a file name is that of a part of bundle `name`."""
+    parsed = parse_part_name(file_name)
+    return parsed is not None and parsed[0] == name

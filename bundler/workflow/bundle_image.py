@@ -143,6 +143,19 @@ class Bundle:
     """Bytes of the image that are not holes."""
 
 
+def check_image_size(source: ImageSource, *, allow_large: bool) -> None:
+    """Refuse what EC2 does not take.
+
+    Raises:
+        InputError: more than MAX_IMAGE_SIZE bytes, and `allow_large` is not given.
+    """
+    if source.size > MAX_IMAGE_SIZE and not allow_large:
+        raise InputError(
+            f"bundle image {source.path}: EC2 takes S3-backed images of at most {MAX_IMAGE_SIZE} "
+            f"bytes (10 GiB), got {source.size}; --allow-large is for private clouds"
+        )
+
+
 def plan_bundle(source: ImageSource, *, dig_holes: bool, allow_large: bool) -> BundlePlan:
     """Check an image and find its data.
 
@@ -150,11 +163,7 @@ def plan_bundle(source: ImageSource, *, dig_holes: bool, allow_large: bool) -> B
         InputError: more than MAX_IMAGE_SIZE bytes, and `allow_large` is not given.
         HostError: the image cannot be read.
     """
-    if source.size > MAX_IMAGE_SIZE and not allow_large:
-        raise InputError(
-            f"bundle image {source.path}: EC2 takes S3-backed images of at most {MAX_IMAGE_SIZE} "
-            f"bytes (10 GiB), got {source.size}; --allow-large is for private clouds"
-        )
+    check_image_size(source, allow_large=allow_large)
     extents = source.extents(dig_holes=dig_holes)
     return BundlePlan(source=source, extents=extents, tar_size=packed_size(source.size, extents))
 

@@ -7,6 +7,7 @@ from bundler.errors import AwsRefusedError, ExistsError
 from bundler.model.bucket_name import check_new_bucket_name
 from bundler.model.clock import EC2_MAX_SKEW, NOTED_SKEW, S3_MAX_SKEW, describe_skew
 from bundler.model.file_name import manifest_name
+from bundler.model.image import ImageLocation
 from bundler.model.manifest import Manifest
 from bundler.model.registration import check_ami_name
 from bundler.workflow.doctor import Finding
@@ -143,8 +144,10 @@ def judge_instance_types(names: Collection[str], region: str) -> Finding:
     return Finding.ok("instance-types", f"{len(names)} in {region}: {', '.join(shown)}{more}")
 
 
-def check_name(registry: ImageRegistry, name: str) -> Iterator[Finding]:
-    """Whether an AMI may have that name.
+def check_name(
+    registry: ImageRegistry, name: str, *, manifest: ImageLocation | None = None
+) -> Iterator[Finding]:
+    """Whether an AMI may have that name; one of `manifest` itself may have it already.
 
     Raises:
         UsageError: EC2 takes no such name.
@@ -153,7 +156,10 @@ def check_name(registry: ImageRegistry, name: str) -> Iterator[Finding]:
     """
     check_ami_name(name)
     if ami := registry.find(name):
-        raise name_is_taken(name, ami)
+        if manifest is None or ami.location.strip("/") != manifest.path:
+            raise name_is_taken(name, ami)
+        yield Finding.ok("ami-name", f"{name!r} is that of {ami.image_id}, of this very manifest")
+        return
     yield Finding.ok("ami-name", f"{name!r} is free")
 
 

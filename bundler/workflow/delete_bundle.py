@@ -15,7 +15,7 @@ from bundler.errors import (
     TransferError,
     UsageError,
 )
-from bundler.model.file_name import MANIFEST_SUFFIX, manifest_name, parse_part_name
+from bundler.model.file_name import MANIFEST_SUFFIX, is_part_of, manifest_name
 from bundler.model.image import ImageLocation
 from bundler.model.manifest import Manifest, SignedManifest
 from bundler.model.stored import StoredObject
@@ -79,7 +79,7 @@ def plan_deletion(
     """
     location = store.location.join(manifest_name(name))
     manifest = store.head(manifest_name(name))
-    own = {part.name: part for part in store.list(f"{name}.part.") if _is_own(part.name, name)}
+    own = {part.name: part for part in store.list(f"{name}.part.") if is_part_of(part.name, name)}
     if manifest is None and not leftovers:
         raise _no_manifest(location, own.values())
     named: dict[str, None] = {}  # in order, and quick to look up
@@ -90,7 +90,7 @@ def plan_deletion(
     found = find_objects(store, named, own)
     strays = sorted(own.keys() - named.keys())
     going = (*found.found, *found.unlisted, *(strays if leftovers else ()))
-    foreign_count = sum(not _is_own(part, name) for part in going)
+    foreign_count = sum(not is_part_of(part, name) for part in going)
     return Deletion(
         name=name,
         location=location,
@@ -104,7 +104,7 @@ def plan_deletion(
             for upload in store.list_uploads(_upload_prefix(name, foreign_count)) or ()
             if upload == manifest_name(name)
             or upload in named
-            or (leftovers and _is_own(upload, name))
+            or (leftovers and is_part_of(upload, name))
         ),
     )
 
@@ -148,11 +148,6 @@ def _delete_manifest(store: BundleStore, deletion: Deletion) -> None:
 def _upload_prefix(name: str, foreign_count: int) -> str:
     """What all that goes begins with."""
     return "" if foreign_count else f"{name}."
-
-
-def _is_own(file_name: str, name: str) -> bool:
-    parsed = parse_part_name(file_name)
-    return parsed is not None and parsed[0] == name
 
 
 def _no_manifest(location: ImageLocation, parts: Collection[StoredObject]) -> AwsRefusedError:
@@ -206,7 +201,7 @@ def _check_part_names(
         words = f"delete {location.url}: part {part.index} is named {part.filename!r}"
         if part.filename.endswith(MANIFEST_SUFFIX):
             raise ManifestError(f"{words}: a manifest is never deleted as a part")
-        if not (force or _is_own(part.filename, name)):
+        if not (force or is_part_of(part.filename, name)):
             raise ManifestError(
                 f"{words}, not {name}.part.N: it may be another bundle's; --force deletes it too"
             )

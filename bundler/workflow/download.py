@@ -1,11 +1,12 @@
 """S3 to bundle: digests checked while the parts are read, the manifest last."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundler.errors import ExistsError, VerificationError
+from bundler.errors import ExistsError, ManifestError, VerificationError
 from bundler.host.files import (
     atomic_file,
     check_absent,
@@ -17,7 +18,7 @@ from bundler.host.files import (
     write_file,
 )
 from bundler.model.bundle import Part
-from bundler.model.file_name import manifest_name, parse_part_name
+from bundler.model.file_name import is_part_of, manifest_name, parse_part_name
 from bundler.model.manifest import Manifest, SignedManifest
 from bundler.workflow.manifest_file import MAX_MANIFEST_SIZE, fetch_manifest
 from bundler.workflow.part_files import check_bundled_size, hash_part
@@ -66,6 +67,7 @@ def download_bundle(
     path = directory / manifest_name(name)
     signed, document = fetch_manifest(store, path.name)
     manifest = signed.manifest
+    _check_part_names(manifest)
     check(signed)
     is_there = _check_manifest_file(path, document, force=force)
     with progress.task(f"downloading {name}", manifest.bundled_size) as advance:
@@ -77,7 +79,9 @@ def download_bundle(
             with os_errors("remove", path):
                 path.unlink()
                 sync_directory(directory)
-        total = sum(held.values()) + _fetch_all(store, manifest, missing, directory, advance)
+        total = sum(held.values()) + _fetch_all(
+            store, manifest, missing, directory, sum(held.values()), advance
+        )
         check_bundled_size(manifest, total)
         if missing or not is_there:
             write_file(path, document, force=force)
@@ -86,6 +90,44 @@ def download_bundle(
     return DownloadedBundle(
         signed=signed, path=path, fetched_count=len(missing), held_count=len(held)
     )
+
+
+class _Budget:
+    """Bytes that all parts may have together: each alone could have as many."""
+
+    def __init__(self, size: int, advance: Advance) -> None:
+        self._left = size
+        self._advance = advance
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> None:
+        """Take bytes, or give them back.
+
+        Raises:
+            VerificationError: no more are left.
+        """
+        with self._lock:
+            self._left -= size
+            is_over = self._left < 0
+        if is_over:
+            raise VerificationError(
+                "download: the parts have more bytes together than the manifest says"
+            )
+        self._advance(size)
+
+
+def _check_part_names(manifest: Manifest) -> None:
+    """Whoever wrote a manifest must not choose any file of the directory, such as .bashrc.
+
+    Raises:
+        ManifestError: a part is not called NAME.part.N.
+    """
+    for part in manifest.parts:
+        if part.filename.startswith(".") or parse_part_name(part.filename) is None:
+            raise ManifestError(
+                f"download {manifest.name}: expected a part named NAME.part.N, got "
+                f"{part.filename[:80]!r}"
+            )
 
 
 def _check_manifest_file(path: Path, document: bytes, *, force: bool) -> bool:
@@ -136,9 +178,11 @@ def _fetch_all(
     manifest: Manifest,
     parts: list[Part],
     directory: Path,
+    held_size: int,
     advance: Advance,
 ) -> int:
     """Fetch parts side by side; the sum of their sizes.  The first failure ends them all."""
+    budget = _Budget(manifest.bundled_size - held_size, advance)
 
     def fetch(part: Part) -> int:
         with atomic_file(directory / part.filename, force=True) as file:
@@ -147,7 +191,7 @@ def _fetch_all(
                 file,
                 sha1=part.digest.value,
                 limit=manifest.bundled_size,
-                advance=advance,
+                advance=budget.take,
             )
 
     pool = ThreadPoolExecutor(store.concurrency, thread_name_prefix="fetch")
@@ -171,6 +215,5 @@ def _remove_stale_parts(manifest: Manifest, name: str, directory: Path) -> None:
     new = {part.filename for part in manifest.parts}
     with os_errors("remove old parts from", directory):
         for path in directory.iterdir():
-            parsed = parse_part_name(path.name)
-            if parsed is not None and parsed[0] == name and path.name not in new:
+            if is_part_of(path.name, name) and path.name not in new:
                 path.unlink()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from bundler.errors import AwsRefusedError, InputError, VerificationError
 from bundler.model.file_name import MANIFEST_SUFFIX, manifest_name, parse_part_name
+from bundler.model.image import MAX_KEY_SIZE
 from bundler.model.listed import BundleState, ListedBundle
 from bundler.model.manifest import Manifest
 from bundler.model.stored import StoredObject
@@ -58,6 +59,8 @@ def group_objects(objects: Iterable[StoredObject]) -> ListedObjects:
     listed = ListedObjects()
     for stored in objects:
         stem, is_manifest = _stem_of(stored.name)
+        if len(manifest_name(stem).encode()) > MAX_KEY_SIZE:
+            continue  # no bundle: its manifest could have no key
         if is_manifest:
             listed.manifests[stem] = stored
         elif stem:

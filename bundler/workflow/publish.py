@@ -8,7 +8,7 @@ from bundler.errors import AwsRefusedError, VerificationError
 from bundler.model.bundle import BundleKey
 from bundler.model.digest import Digest
 from bundler.model.file_name import manifest_name
-from bundler.model.image import Ami
+from bundler.model.image import Ami, ImageLocation
 from bundler.model.registration import Registration
 from bundler.stages.tap import sha1_digest
 from bundler.workflow.bundle_image import (
@@ -166,13 +166,18 @@ def find_taken_name(
     ami = registry.find(registration.name)
     if ami is None or (is_ours and ami.location.strip("/") == registration.location.path):
         return ami
-    raise name_is_taken(registration.name, ami)
+    raise name_is_taken(registration.name, ami, registration.location)
 
 
-def name_is_taken(name: str, ami: Ami) -> AwsRefusedError:
-    """The error that says so."""
+def name_is_taken(name: str, ami: Ami, location: ImageLocation | None = None) -> AwsRefusedError:
+    """The error that says so; `location` is the manifest that was to be registered."""
+    remedy = "choose another, or deregister that AMI"
+    if location is not None and ami.location.strip("/") == location.path:
+        remedy = (
+            f"it is of {location.url}: an earlier run may have done all; ami-bundler register "
+            "tells its id; for another image choose another name"
+        )
     return AwsRefusedError(
-        f"register AMI {name!r}: expected a free name, got one that {ami.image_id} has; "
-        "choose another, or deregister that AMI",
+        f"register AMI {name!r}: expected a free name, got one that {ami.image_id} has; {remedy}",
         code="InvalidAMIName.Duplicate",
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bundler.errors import ExistsError
 from bundler.model.digest import Digest
-from bundler.model.file_name import manifest_name, parse_part_name, part_name, part_names
+from bundler.model.file_name import is_part_of, manifest_name, part_name, part_names
 from bundler.model.image import ImageLocation
 from bundler.model.manifest import SignedManifest
 from bundler.workflow.manifest_file import MAX_MANIFEST_SIZE, manifest_sha1
@@ -62,12 +62,8 @@ def find_bundle(
         url = store.location.join(manifest_name(name)).url
         raise ExistsError(f"write bundle: {url} exists; --force replaces it")
 
-    def belongs(file_name: str) -> bool:
-        parsed = parse_part_name(file_name)
-        return parsed is not None and parsed[0] == name
-
-    parts = [stored for stored in store.list(f"{name}.part.") if belongs(stored.name)]
-    store.abort_uploads(f"{name}.part.", belongs)
+    parts = [stored for stored in store.list(f"{name}.part.") if is_part_of(stored.name, name)]
+    store.abort_uploads(f"{name}.part.", lambda file_name: is_part_of(file_name, name))
     return FoundBundle(
         name=name,
         has_manifest=manifest is not None,

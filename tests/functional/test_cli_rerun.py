@@ -191,3 +191,80 @@ def test_a_conflict_of_conditional_requests_passes(server: CloudServer, image: P
 
     server.intercept = intercept
     assert publish(server, image, "--retry-delay", "0.01").code == 0
+
+
+# What others wrote
+
+
+def put_files(server: CloudServer, files: dict[str, bytes]) -> None:
+    client = s3_client(server)
+    for name, body in files.items():
+        client.put_object(Bucket="images", Key=f"web/{name}", Body=body)
+
+
+@pytest.mark.parametrize("name", [".bashrc", "Makefile", "root.img.part.x", ".x.part.0"])
+def test_a_manifest_chooses_no_file_of_the_directory(
+    server: CloudServer, image: Path, tmp_path: Path, name: str
+) -> None:
+    manifest = bundle(image, tmp_path / "bundle", "--part-size", str(PART_SIZE))
+    files = read_files(manifest.parent)
+    document = files[manifest.name].replace(b"root.img.part.0<", f"{name}<".encode())
+    put_files(server, {**files, name: files["root.img.part.0"], manifest.name: document})
+    out = tmp_path / "out"
+    out.mkdir()
+    refused = run(server, "download", URL, "-d", out, "--force")
+    check_refused(refused, 3, "expected a part named NAME.part.N, got")
+    assert read_files(out) == {}
+
+
+def test_parts_get_no_more_room_than_the_manifest_says(
+    server: CloudServer, image: Path, tmp_path: Path
+) -> None:
+    manifest = bundle(image, tmp_path / "bundle", "--part-size", str(PART_SIZE))
+    files = read_files(manifest.parent)
+    size = sum(len(body) for name, body in files.items() if ".part." in name)
+    claim = f"<bundled_size>{PART_SIZE}<".encode()
+    document = files[manifest.name].replace(f"<bundled_size>{size}<".encode(), claim)
+    assert document != files[manifest.name]
+    put_files(server, {**files, manifest.name: document})
+    out = tmp_path / "out"
+    out.mkdir()
+    refused = run(server, "download", URL, "-d", out)
+    check_refused(refused, 4, "more bytes together than the manifest says")
+    assert sum(map(len, read_files(out).values())) <= PART_SIZE
+
+
+def test_a_key_that_no_bundle_can_have_does_not_end_ls(moto: CloudServer, image: Path) -> None:
+    assert publish(moto, image).code == 0
+    s3_client(moto).put_object(Bucket="images", Key="a" * 1017 + ".part.0", Body=b"x")
+    outcome = run(moto, "ls", "s3://images", "--json")
+    assert outcome.code == 0, outcome.errors
+    assert json.loads(outcome.text)["bundle_count"] == 1
+
+
+def test_nothing_is_made_before_the_parts_are_there(
+    server: CloudServer, image: Path, tmp_path: Path
+) -> None:
+    manifest = bundle(image, tmp_path / "bundle", "--part-size", str(PART_SIZE))
+    manifest.with_name("root.img.part.3").unlink()
+    server.requests.clear()
+    check_refused(run(server, "upload", manifest, "s3://mistyped/web"), 5, "part.3: No such file")
+    assert server.requests == []
+
+
+def test_replacing_the_bundle_of_an_ami_is_told(moto: CloudServer, image: Path) -> None:
+    first = publish(moto, image)
+    assert first.code == 0
+    again = publish(moto, image)
+    check_refused(again, 6, "an earlier run may have done all; ami-bundler register tells its id")
+    outcome = publish(moto, image, "--name", "web 2", "--force")
+    assert outcome.code == 0
+    assert f"registered from it any more: {first.text.strip()}" in outcome.errors
+
+
+def test_doctor_knows_what_register_would_do(moto: CloudServer, image: Path) -> None:
+    assert publish(moto, image).code == 0
+    assert run(moto, "register", URL, "--name", "web 1").code == 0
+    outcome = run(moto, "doctor", "register", URL, "--name", "web 1")
+    assert outcome.code == 0, outcome.text
+    assert "of this very manifest" in outcome.text

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from bundler.aws.pace import BandwidthLimit, ConcurrencyGate
+from bundler.aws.transport import TransportSettings
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for a thread has failed."""
@@ -117,3 +118,10 @@ def test_a_wait_ends_when_the_work_is_given_up() -> None:
     stopped.set()
     limit.take(10**6, stopped)
     limit.take(10**6, stopped)
+
+
+@pytest.mark.parametrize(
+    ("bandwidth", "expected"), [(0, 8), (1, 1), (4_000_000, 1), (5 * 2**20, 2), (10**9, 8)]
+)
+def test_a_slow_limit_is_for_few_requests(bandwidth: int, expected: int) -> None:
+    assert TransportSettings(max_bandwidth=bandwidth).concurrency == expected
