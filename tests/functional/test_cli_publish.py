@@ -145,17 +145,18 @@ def test_publish_without_acl(server: CloudServer, image: Path) -> None:
 def test_the_account_is_asked_of_sts_only_when_it_is_not_given(
     server: CloudServer, image: Path
 ) -> None:
-    def count_of_requests_but_s3() -> int:
-        return len([request for request in server.requests if request.path == "/"])
+    def count_of_sts_requests() -> int:
+        signed = [request.headers.get("authorization", "") for request in server.requests]
+        return len([signature for signature in signed if "/sts/aws4_request" in signature])
 
     assert publish(server, image).code == 0
     assert b"<user>123456789012</user>" in stored(server)["root.img.manifest.xml"]
-    asked = count_of_requests_but_s3()
+    assert count_of_sts_requests() == 1
     server.requests.clear()
     more = ("--account", "1111-2222-3333", "--name", "web 2", "--force")
     assert publish(server, image, *more).code == 0
     assert b"<user>111122223333</user>" in stored(server)["root.img.manifest.xml"]
-    assert count_of_requests_but_s3() == asked - 1
+    assert count_of_sts_requests() == 0
 
 
 def deny_part(request: Request) -> Reply | None:

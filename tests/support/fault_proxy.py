@@ -70,14 +70,20 @@ class FaultProxy:
         return await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=PIECE_SIZE)
 
     async def _close(self) -> None:
+        # What has just been accepted gets its transport before the server closes: later, asyncio
+        # makes none, and leaves the socket open.
+        for listener in self._server.sockets:
+            self._loop.remove_reader(listener.fileno())
+        await asyncio.sleep(0)
         self._server.close()
-        for writer in self._clients.values():
-            reset(writer)
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # transports close their sockets one turn after they are told to
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for writer in self._clients.values():
+                reset(writer)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            # Transports close their sockets one turn after they are told to.
+            await asyncio.sleep(0)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = self._loop.create_task(self._serve(reader, writer))
