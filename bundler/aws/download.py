@@ -48,7 +48,12 @@ def download(
         OSError: the file cannot be written.
     """
     running = _Download(objects, location, file, sha1, limit, advance, stopped)
-    objects.transport.call(f"get {location.url}", running.run, stopped=stopped)
+    try:
+        objects.transport.call(f"get {location.url}", running.run, stopped=stopped)
+    except TransferError as error:
+        if running.is_wrong:  # to the end: nothing says that it was the way that damaged it
+            raise VerificationError(str(error)) from error
+        raise
     return running.size
 
 
@@ -78,9 +83,12 @@ class _Download:
         self._hash = self._new_hash()
         self.size = 0
         """Bytes that the file has of it."""
+        self.is_wrong = False
+        """Whether the last attempt read all of it, and its digest did not hold."""
 
     def run(self) -> None:
         """Read the rest, or all of it anew, and check it."""
+        self.is_wrong = False
         reply = self._objects.get(self._request())
         if self.size and not reply.get("ContentRange", "").startswith(f"bytes {self.size}-"):
             self._begin_again()
@@ -89,6 +97,7 @@ class _Download:
         try:
             self._read(reply)
         except FlexibleChecksumError:
+            self.is_wrong = True
             self._begin_again()
             raise
         told = described(self._location.key, self.size, reply)
@@ -142,6 +151,7 @@ class _Download:
         if self._wrong == got:
             raise VerificationError(words)
         self._wrong = got
+        self.is_wrong = True
         self._begin_again()
         raise TransferError(f"{words}; damaged on the way, or in S3")
 

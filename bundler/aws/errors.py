@@ -6,6 +6,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from traceback import walk_tb
 from typing import Any
 
 import urllib3.exceptions
@@ -61,10 +62,26 @@ def translated(subject: str) -> Iterator[None]:
             f"{subject}: {_one_line(str(error))}; {REMEDIES[code]}", code=code
         ) from error
     except KeyError as error:  # a captive portal, or no AWS at all, that says 200 to anything
-        raise TransferError(
-            f"{subject}: expected an answer of AWS, got one without {error}; check the proxy and "
-            "the endpoint's URL"
-        ) from error
+        raise _no_answer(subject, f"without {error}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        if not _is_of_parser(error):
+            raise
+        raise _no_answer(subject, f"that cannot be read: {_one_line(str(error))}") from error
+
+
+def _no_answer(subject: str, got: str) -> TransferError:
+    return TransferError(
+        f"{subject}: expected an answer of AWS, got one {got}; check the proxy and the "
+        "endpoint's URL"
+    )
+
+
+def _is_of_parser(error: Exception) -> bool:
+    """Whether botocore's parser raised it: its argument is then the answer, not our request."""
+    return any(
+        frame.f_globals.get("__name__") == "botocore.parsers"
+        for frame, _ in walk_tb(error.__traceback__)
+    )
 
 
 def interruption(error: object) -> BundlerError | CancelledError | None:

@@ -21,7 +21,9 @@ from bundler.model.image import Architecture, ImageType
 from bundler.model.mapping import BlockDeviceMapping
 from bundler.workflow.bundle_image import BundleKeys, BundleSpec
 from bundler.workflow.detect_architecture import detect_architecture
+from bundler.workflow.image_contents import find_format
 from bundler.workflow.keys import load_bundle_keys
+from bundler.workflow.local_checks import check_raw
 
 DEFAULT_ARCHITECTURE = Architecture.X86_64
 """What an image is taken for when neither the user nor the image says."""
@@ -75,6 +77,7 @@ def _partition(arguments: argparse.Namespace, console: Console) -> str:
         with suppress(RuntimeError, OSError):  # no home directory
             is_configured = (Path.home() / ".aws/config").exists()
         if not is_configured:
+            _logger.info("no region is named: the bundle will be for EC2 of partition aws")
             return "aws"
     from bundler.cli.cloud import find_partition  # slow to import
 
@@ -176,6 +179,17 @@ def bundle_spec(
         part_size=parse_size(arguments.part_size, "--part-size"),
         level=choice("--level", arguments.level, CompressionLevel),
     )
+
+
+def check_format(arguments: argparse.Namespace, source: ImageSource) -> None:
+    """Refuse a machine's image that is no raw one.
+
+    Raises:
+        InputError: such as a qcow2 file.
+        HostError: it cannot be read.
+    """
+    if arguments.type == ImageType.MACHINE:
+        check_raw(find_format(source), source.path)
 
 
 def _architecture(arguments: argparse.Namespace, source: ImageSource) -> Architecture:

@@ -10,15 +10,20 @@ from dataclasses import replace
 from typing import Any
 
 from bundler.aws.bucket import S3Bucket
+from bundler.aws.ec2 import Ec2ImageRegistry
 from bundler.aws.retry import RetryPolicy
 from bundler.aws.s3 import NO_ACL, S3BundleStore
 from bundler.aws.session import Cloud, configured_region, partition
 from bundler.aws.sts import account_id
 from bundler.aws.transport import TransportSettings
+from bundler.cli.console import Console
 from bundler.cli.options import parse_count, parse_seconds, parse_size
-from bundler.errors import UsageError
+from bundler.errors import AwsRefusedError, TransferError, UsageError
+from bundler.model.file_name import manifest_name
 from bundler.model.image import ImageLocation
 from bundler.workflow.ports import Advance
+from bundler.workflow.registered import find_registered
+from bundler.workflow.upload import FoundBundle
 
 
 def find_partition(arguments: argparse.Namespace) -> str:
@@ -50,7 +55,9 @@ def transport_settings(arguments: argparse.Namespace) -> TransportSettings:
     if word := arguments.max_concurrency:
         changes["max_concurrency"] = parse_count(word, "--max-concurrency", most=128)
     if word := arguments.max_bandwidth:
-        changes["max_bandwidth"] = parse_size(word, "--max-bandwidth")
+        if not (limit := parse_size(word, "--max-bandwidth")):
+            raise UsageError(f"--max-bandwidth {word}: expected more than 0 bytes a second")
+        changes["max_bandwidth"] = limit
     if word := arguments.timeout:
         changes["timeout"] = parse_seconds(word, "--timeout", most=3600.0)
     return replace(TransportSettings(policy=replace(RetryPolicy(), **policy)), **changes)
@@ -77,6 +84,25 @@ def prepare_bucket(arguments: argparse.Namespace, cloud: Cloud, location: ImageL
         enable_acls=arguments.enable_acls,
         tags=tags,
     )
+
+
+def warn_of_amis(
+    cloud: Cloud, location: ImageLocation, found: FoundBundle, console: Console
+) -> None:
+    """Whoever launches an AMI reads its bundle: tell when `found` is about to be replaced."""
+    if not found.has_manifest or found.is_same:
+        return
+    manifest = location.join(manifest_name(found.name))
+    try:
+        registered = find_registered(Ec2ImageRegistry(cloud.ec2(), cloud.transport))
+    except (AwsRefusedError, TransferError) as error:
+        console.warn(f"{manifest.url} is replaced; which AMIs need it is not known: {error}")
+        return
+    if image_ids := registered.get(manifest.path):
+        console.warn(
+            f"{manifest.url} is replaced: nobody can launch the AMIs that are registered from it "
+            f"any more: {', '.join(image_ids)}"
+        )
 
 
 def find_account(arguments: argparse.Namespace) -> str:

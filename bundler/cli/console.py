@@ -111,7 +111,7 @@ class Console:
 
     def ask_passphrase(self, subject: str) -> bytes | None:
         """Ask for a secret; None when there is nobody to ask."""
-        if not sys.stdin.isatty():
+        if not self.has_terminal():
             return None
         try:
             return getpass.getpass(f"Passphrase of {subject}: ").encode()

@@ -140,7 +140,12 @@ class BucketChecks:
             yield Finding.skip("bundle", "no IMAGE and no --bundle-name is given")
             return
         store = self._store(NO_ACL)
-        yield from check_no_bundle(store, self._case.bundle_name, force=self._arguments.force)
+        yield from check_no_bundle(
+            store,
+            self._case.bundle_name,
+            force=self._arguments.force,
+            may_be_ours=self._case.is_unfinished,
+        )
 
     def probe(self) -> Iterator[Finding]:
         """Whether S3 takes an object."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundler.cli.console import Console
-from bundler.model.file_name import MANIFEST_SUFFIX
+from bundler.cli.publish import state_path
+from bundler.model.file_name import MANIFEST_SUFFIX, manifest_name
 from bundler.model.image import Architecture, ImageLocation
 from bundler.workflow.doctor import Task
 
@@ -48,6 +49,23 @@ class Case:
         """The bundle's, as publish and image choose it: image's --name is the bundle's."""
         name = self.arguments.name if self.task is Task.BUNDLE else ""
         return self.arguments.bundle_name or name or (self.image.name if self.image else "")
+
+    @property
+    def manifest(self) -> ImageLocation | None:
+        """Where the manifest will be put; None: that is not known."""
+        if self.location is None or not self.bundle_name:
+            return None
+        return self.location.join(manifest_name(self.bundle_name))
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether an interrupted publish of this bundle has left what it remembers."""
+        if self.manifest is None or self.arguments.no_resume:
+            return False
+        try:
+            return state_path(self.arguments, self.manifest).stat().st_size > 0
+        except (OSError, RuntimeError):  # the latter when there is no home directory
+            return False
 
     @property
     def has_manifest(self) -> bool:

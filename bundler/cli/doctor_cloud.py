@@ -119,8 +119,9 @@ class CloudChecks:
             yield Finding.skip("ami-name", "no --name is given")
             return
         registry = Ec2ImageRegistry(self.cloud.ec2(), self.cloud.transport)
-        is_registering = self._case.task is Task.REGISTER
-        manifest = self._case.location if is_registering else None
+        manifest = self._case.location if self._case.task is Task.REGISTER else None
+        if manifest is None and self._case.is_unfinished:
+            manifest = self._case.manifest
         yield from check_name(registry, self._arguments.name, manifest=manifest)
 
     def instance_types(self) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from bundler.cli.options import choice, passphrase, path_option
 from bundler.cli.publish import state_directory
 from bundler.host.image_file import ImageSource
 from bundler.model.bundle import CompressionLevel
-from bundler.model.image import Architecture, ImageLocation, VirtualizationType
+from bundler.model.image import Architecture, ImageLocation, ImageType, VirtualizationType
 from bundler.model.registration import Registration
 from bundler.workflow.bundle_image import BundlePlan, plan_bundle
 from bundler.workflow.doctor import Check, Finding, Task
@@ -94,6 +94,9 @@ class LocalChecks:
 
     def contents(self) -> Iterator[Finding]:
         """What kind of image it is."""
+        if self._arguments.type != ImageType.MACHINE:
+            yield Finding.skip("contents", f"--type {self._arguments.type} is given")
+            return
         kind = virtualization_type(self._case)
         yield from check_contents(self._contents, self._source.path, kind)
 
@@ -151,7 +154,11 @@ class LocalChecks:
             remedy = "a run that is interrupted cannot be resumed: see --state-dir"
             yield Finding.warn("state", "there is no home directory", remedy)
             return
-        yield from check_state(directory, is_given=self._arguments.state_dir is not None)
+        yield from check_state(
+            directory,
+            is_given=self._arguments.state_dir is not None,
+            is_unfinished=self._case.is_unfinished,
+        )
 
     def qemu_img(self) -> Iterator[Finding]:
         """A program that reads other forms of images."""

@@ -8,6 +8,7 @@ from bundler.cli.bundle_options import (
     add_key_options,
     bundle_keys,
     bundle_spec,
+    check_format,
     find_account,
 )
 from bundler.cli.console import Console, Result
@@ -19,6 +20,7 @@ from bundler.host.processors import processor_count
 from bundler.model.file_name import manifest_name
 from bundler.workflow.bundle_image import Bundle, bundle_image, plan_bundle
 from bundler.workflow.keys import new_bundle_key
+from bundler.workflow.local_checks import ROOM_REMEDY
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Bundle an image."""
     with ImageSource.open(arguments.image) as source:
+        check_format(arguments, source)
         keys = bundle_keys(arguments, console)
         account = find_account(arguments)
         spec = bundle_spec(
@@ -55,7 +58,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
                 source, dig_holes=arguments.dig_holes, allow_large=arguments.allow_large
             )
             if not arguments.no_space_check:
-                check_room(directory, plan.worst_size)
+                check_room(directory, plan.worst_size, remedy=ROOM_REMEDY)
             bundle = bundle_image(
                 plan,
                 spec,

@@ -10,6 +10,7 @@ from bundler.cli.cloud import (
     open_store,
     prepare_bucket,
     transfer_facts,
+    warn_of_amis,
 )
 from bundler.cli.console import Console, Result
 from bundler.cli.migrate_target import (
@@ -149,13 +150,15 @@ def _send(
             done = find_migrated(store, source.name, migration, keys.user.public_key())
         document = done or migration.document
         ours = (manifest_sha1(document),) if done else ()
+        found = find_bundle(store, source.name, force=arguments.force, ours=ours)
+        warn_of_amis(target.cloud, target.location, found, console)
         moved = migrate_bundle(
             source.store,
             store,
             parts,
             migration.source,
             document,
-            found=find_bundle(store, source.name, force=arguments.force, ours=ours),
+            found=found,
             is_streaming=is_streaming,
             resume=not arguments.no_resume,
             advance=advance,

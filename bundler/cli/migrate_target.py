@@ -8,9 +8,9 @@ from bundler.aws.session import Cloud, partition
 from bundler.cli.cloud import transport_settings
 from bundler.cli.options import is_url, path_option
 from bundler.cli.stored import StoredBundle
+from bundler.cli.upload import parse_destination
 from bundler.errors import UsageError
 from bundler.host.files import check_absent, check_directory
-from bundler.model.file_name import MANIFEST_SUFFIX
 from bundler.model.image import ImageLocation
 
 
@@ -68,9 +68,7 @@ def open_target(arguments: argparse.Namespace, source: StoredBundle) -> Target:
     Raises:
         UsageError: no prefix in S3, the very place of the source, or wrong configuration.
     """
-    if not is_url(arguments.destination) or arguments.destination.endswith(MANIFEST_SUFFIX):
-        raise UsageError(f"migrate to {arguments.destination}: expected s3://BUCKET/[PREFIX]")
-    location = ImageLocation.parse(arguments.destination)
+    location = parse_destination(arguments.destination, arguments.command)
     profile, endpoint_url = arguments.to_profile, arguments.to_endpoint_url
     profile = arguments.profile if profile is None else profile
     endpoint_url = arguments.endpoint_url if endpoint_url is None else endpoint_url

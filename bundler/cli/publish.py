@@ -19,6 +19,7 @@ from bundler.cli.cloud import (
     open_store,
     prepare_bucket,
     transfer_facts,
+    warn_of_amis,
 )
 from bundler.cli.console import Console, Result
 from bundler.cli.image import bundle_facts
@@ -30,13 +31,13 @@ from bundler.cli.options import (
     choice,
 )
 from bundler.cli.register import add_registration_options, register
-from bundler.cli.upload import add_bucket_options
-from bundler.errors import AwsRefusedError, BundlerError, ExistsError, TransferError
+from bundler.cli.upload import add_bucket_options, parse_destination
+from bundler.errors import BundlerError, ExistsError
 from bundler.host.image_file import ImageSource
 from bundler.host.processors import processor_count
 from bundler.host.state_file import StateFile
 from bundler.model.file_name import manifest_name
-from bundler.model.image import ImageLocation, VirtualizationType
+from bundler.model.image import ImageLocation, ImageType, VirtualizationType
 from bundler.model.registration import Registration
 from bundler.workflow.bundle_image import (
     BundleKeys,
@@ -45,6 +46,9 @@ from bundler.workflow.bundle_image import (
     check_image_size,
     plan_bundle,
 )
+from bundler.workflow.doctor import Status
+from bundler.workflow.image_contents import find_contents
+from bundler.workflow.local_checks import check_contents
 from bundler.workflow.publish import (
     ANEW,
     find_taken_name,
@@ -59,8 +63,7 @@ from bundler.workflow.publish_state import (
     describe_source,
     state_name,
 )
-from bundler.workflow.registered import find_registered
-from bundler.workflow.upload import FoundBundle, find_bundle
+from bundler.workflow.upload import find_bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,11 +106,20 @@ def state_directory(arguments: argparse.Namespace) -> Path:
     return directory or Path(base) / "ami-bundler"
 
 
+def state_path(arguments: argparse.Namespace, manifest: ImageLocation) -> Path:
+    """The file in which a publishing of a manifest is remembered.
+
+    Raises:
+        RuntimeError: there is no home directory.
+    """
+    return state_directory(arguments) / state_name(manifest.url, arguments.endpoint_url)
+
+
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Bundle, upload and register."""
-    location = ImageLocation.parse(arguments.location)
+    location = parse_destination(arguments.location, arguments.command)
     with ImageSource.open(arguments.image) as source, ExitStack() as stack:
-        check_image_size(source, allow_large=arguments.allow_large)
+        _check_image(arguments, source, console)
         keys = bundle_keys(arguments, console)
         cloud = open_cloud(arguments)
         account = find_account(arguments)
@@ -128,7 +140,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         if bundle is None:
             if ami:
                 raise name_is_taken(registration.name, ami, registration.location)
-            _warn_of_amis(registry, registration, found, console)
+            warn_of_amis(cloud, location, found, console)
             bundle = publish_bundle(
                 lambda: _plan(arguments, source),
                 spec,
@@ -147,23 +159,15 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     return Result(text=result.text, facts={**result.facts, **bundle_facts(bundle), **facts})
 
 
-def _warn_of_amis(
-    registry: Ec2ImageRegistry, registration: Registration, found: FoundBundle, console: Console
-) -> None:
-    """Whoever launches an AMI reads its bundle, which is about to be replaced."""
-    if not found.has_manifest or found.is_same:
+def _check_image(arguments: argparse.Namespace, source: ImageSource, console: Console) -> None:
+    """Refuse what is no raw image or too large, and tell of what will hardly boot."""
+    check_image_size(source, allow_large=arguments.allow_large)
+    if arguments.type != ImageType.MACHINE:
         return
-    url = registration.location.url
-    try:
-        image_ids = find_registered(registry).get(registration.location.path, ())
-    except (AwsRefusedError, TransferError) as error:
-        console.warn(f"{url} is replaced; which AMIs need it is not known: {error}")
-        return
-    if image_ids:
-        console.warn(
-            f"{url} is replaced: nobody can launch the AMIs that are registered from it any "
-            f"more: {', '.join(image_ids)}"
-        )
+    kind = choice("--virtualization-type", arguments.virtualization_type, VirtualizationType)
+    for finding in check_contents(find_contents(source), source.path, kind):
+        if finding.status is Status.WARN:
+            console.warn(f"{source.path}: {finding.message}; {finding.remedy}")
 
 
 def _plan(arguments: argparse.Namespace, source: ImageSource) -> BundlePlan:
@@ -207,8 +211,7 @@ def _open_state(
     """What an earlier run has left; without a place to keep it there is no resuming."""
     file = None
     try:
-        path = state_directory(arguments) / state_name(manifest.url, arguments.endpoint_url)
-        file = stack.enter_context(StateFile.open(path))
+        file = stack.enter_context(StateFile.open(state_path(arguments, manifest)))
     except ExistsError:
         raise
     except (BundlerError, RuntimeError) as error:  # the latter when there is no home directory

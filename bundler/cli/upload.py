@@ -11,6 +11,7 @@ from bundler.cli.cloud import (
     open_store,
     prepare_bucket,
     transfer_facts,
+    warn_of_amis,
 )
 from bundler.cli.console import Console, Result
 from bundler.cli.options import (
@@ -18,6 +19,7 @@ from bundler.cli.options import (
     add_force_option,
     add_resume_option,
     add_transfer_options,
+    is_url,
 )
 from bundler.errors import UsageError
 from bundler.model.file_name import MANIFEST_SUFFIX
@@ -63,13 +65,25 @@ def add_bucket_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def parse_destination(url: str, command: str) -> ImageLocation:
+    """The prefix that bundles go to.
+
+    Raises:
+        UsageError: not in S3, so perhaps a directory: no bucket is made of its name; or the URL
+            of a manifest, which would become a part of the prefix.
+    """
+    if not is_url(url) or url.endswith(MANIFEST_SUFFIX):
+        raise UsageError(f"{command} to {url}: expected s3://BUCKET/[PREFIX]")
+    return ImageLocation.parse(url)
+
+
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Upload a bundle."""
     path: Path = arguments.manifest
     if not path.name.endswith(MANIFEST_SUFFIX):
         raise UsageError(f"upload {path}: expected a name that ends in {MANIFEST_SUFFIX}")
     name = path.name.removesuffix(MANIFEST_SUFFIX)
-    location = ImageLocation.parse(arguments.location)
+    location = parse_destination(arguments.location, arguments.command)
     signed, document = load_manifest(path)
     directory: Path = arguments.parts or path.parent
     # Before a bucket is made, or anything in it is changed.
@@ -79,12 +93,14 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         store = open_store(cloud, location, acl=arguments.acl, progress=advance)
         prepare_bucket(arguments, cloud, location)
         ours = (manifest_sha1(document),)
+        found = find_bundle(store, name, force=arguments.force, ours=ours)
+        warn_of_amis(cloud, location, found, console)
         manifest = upload_bundle(
             signed,
             document,
             directory,
             store,
-            found=find_bundle(store, name, force=arguments.force, ours=ours),
+            found=found,
             resume=not arguments.no_resume,
         )
     facts = transfer_facts(cloud, done=store.sent_count, held=store.held_count)

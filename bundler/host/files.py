@@ -157,8 +157,14 @@ def check_directory(path: Path) -> None:
         HostError: it may not be written to.
     """
     with os_errors("write to", path):
-        if not stat.S_ISDIR(path.stat().st_mode):
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError as error:
+            raise MissingError(f"write to {path}: no such directory; make it first") from error
+        if not stat.S_ISDIR(mode):
             raise InputError(f"write to {path}: expected a directory, got something else")
+        if os.statvfs(path).f_flag & os.ST_RDONLY:
+            raise HostError(f"write to {path}: the file system is read-only")
     if not os.access(path, os.W_OK | os.X_OK):
         raise HostError(f"write to {path}: permission denied")
 
@@ -185,8 +191,8 @@ def is_private(path: Path) -> bool:
         return not path.stat().st_mode & 0o077
 
 
-def check_room(directory: Path, needed: int) -> None:
-    """Make sure that `needed` bytes fit on the disk.
+def check_room(directory: Path, needed: int, *, remedy: str = "make room") -> None:
+    """Make sure that `needed` bytes fit on the disk; `remedy` ends the error's message.
 
     Raises:
         HostError: they do not.
@@ -197,7 +203,7 @@ def check_room(directory: Path, needed: int) -> None:
     if free < needed:
         raise HostError(
             f"look for room in {directory}: expected {needed} bytes free for the worst case, "
-            f"got {free}"
+            f"got {free}; {remedy}"
         )
 
 

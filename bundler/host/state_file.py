@@ -4,7 +4,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -38,6 +38,10 @@ class StateFile:
         try:
             yield cls(path, descriptor)
         finally:
+            state = os.fstat(descriptor)
+            with suppress(OSError):
+                if not state.st_size and _is_at(path, state):
+                    path.unlink()  # an empty one says no more than none
             os.close(descriptor)
 
     def lines(self) -> list[str]:
@@ -95,6 +99,11 @@ class StateFile:
             self._path.unlink(missing_ok=True)
 
 
+def _is_at(path: Path, state: os.stat_result) -> bool:
+    """Whether a path leads to the file of that state."""
+    return path.exists() and os.path.samestat(path.stat(), state)
+
+
 def _lock(path: Path) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     while True:
@@ -103,10 +112,13 @@ def _lock(path: Path) -> int:
             state = os.fstat(descriptor)
             is_private = stat.S_ISREG(state.st_mode) and not state.st_mode & 0o077
             if not is_private or state.st_uid != os.geteuid():
-                raise InputError(f"keep state in {path}: expected a private file of this user")
+                raise InputError(
+                    f"keep state in {path}: expected a private file of this user "
+                    "(mode 0600), got another; remove it, or name another --state-dir"
+                )
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The process that held it may have removed it before we got the lock.
-            if path.exists() and os.path.samestat(path.stat(), state):
+            if _is_at(path, state):
                 return descriptor
         except BlockingIOError:
             os.close(descriptor)

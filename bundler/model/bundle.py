@@ -1,5 +1,6 @@
 """Parts, keys and limits of a bundle."""
 
+import unicodedata
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -38,7 +39,7 @@ def check_file_name(name: str, subject: str) -> None:
     if (
         name in ("", ".", "..")
         or "/" in name
-        or any(ord(character) < 32 or ord(character) == 127 for character in name)
+        or any(unicodedata.category(character) == "Cc" for character in name)
         or len(name.encode(errors="surrogatepass")) > 255
     ):
         raise ManifestError(f"{subject}: {name[:80]!r} is not a plain file name")

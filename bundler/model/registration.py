@@ -34,7 +34,8 @@ class Registration:
         is_hvm = self.virtualization_type is VirtualizationType.HVM
         if is_hvm and (self.kernel_id or self.ramdisk_id):
             raise UsageError(
-                "AMI: a kernel or ramdisk is for paravirtual AMIs only, and this one is hvm"
+                "AMI: a kernel or ramdisk is for paravirtual AMIs only, and this one is hvm; "
+                "give --virtualization-type paravirtual"
             )
         if not is_text(self.description):
             raise UsageError("AMI description: expected UTF-8")

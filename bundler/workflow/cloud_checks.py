@@ -163,11 +163,13 @@ def check_name(
     yield Finding.ok("ami-name", f"{name!r} is free")
 
 
-def check_no_bundle(store: BundleStore, name: str, *, force: bool) -> Iterator[Finding]:
-    """Whether a bundle of that name is in S3 already.
+def check_no_bundle(
+    store: BundleStore, name: str, *, force: bool, may_be_ours: bool
+) -> Iterator[Finding]:
+    """Whether a bundle of that name is in S3 already; an interrupted run may have sent it.
 
     Raises:
-        ExistsError: it is, and `force` is not given.
+        ExistsError: it is of nobody who `may_be_ours`, and `force` is not given.
         AwsRefusedError, TransferError: S3 refuses, or cannot be reached.
     """
     url = store.location.join(manifest_name(name)).url
@@ -175,6 +177,9 @@ def check_no_bundle(store: BundleStore, name: str, *, force: bool) -> Iterator[F
         yield Finding.ok("bundle", f"{url}: none yet")
     elif force:
         yield Finding.warn("bundle", f"{url} is there", "--force is given: it will be replaced")
+    elif may_be_ours:
+        remedy = "if it is not of the run that was interrupted, --force replaces it"
+        yield Finding.warn("bundle", f"{url} is there", remedy)
     else:
         raise ExistsError(f"write bundle: {url} exists; --force replaces it")
 

@@ -1,6 +1,5 @@
 """S3 to bundle: digests checked while the parts are read, the manifest last."""
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from bundler.model.bundle import Part
 from bundler.model.file_name import is_part_of, manifest_name, parse_part_name
 from bundler.model.manifest import Manifest, SignedManifest
 from bundler.workflow.manifest_file import MAX_MANIFEST_SIZE, fetch_manifest
-from bundler.workflow.part_files import check_bundled_size, hash_part
+from bundler.workflow.part_files import Budget, check_bundled_size, hash_part
 from bundler.workflow.ports import Advance, BundleReader, Progress
 
 PATIENCE = 2.0
@@ -92,30 +91,6 @@ def download_bundle(
     )
 
 
-class _Budget:
-    """Bytes that all parts may have together: each alone could have as many."""
-
-    def __init__(self, size: int, advance: Advance) -> None:
-        self._left = size
-        self._advance = advance
-        self._lock = threading.Lock()
-
-    def take(self, size: int) -> None:
-        """Take bytes, or give them back.
-
-        Raises:
-            VerificationError: no more are left.
-        """
-        with self._lock:
-            self._left -= size
-            is_over = self._left < 0
-        if is_over:
-            raise VerificationError(
-                "download: the parts have more bytes together than the manifest says"
-            )
-        self._advance(size)
-
-
 def _check_part_names(manifest: Manifest) -> None:
     """Whoever wrote a manifest must not choose any file of the directory, such as .bashrc.
 
@@ -182,7 +157,11 @@ def _fetch_all(
     advance: Advance,
 ) -> int:
     """Fetch parts side by side; the sum of their sizes.  The first failure ends them all."""
-    budget = _Budget(manifest.bundled_size - held_size, advance)
+    budget = Budget(manifest.bundled_size - held_size)
+
+    def take(size: int) -> None:
+        budget.take(size)
+        advance(size)
 
     def fetch(part: Part) -> int:
         with atomic_file(directory / part.filename, force=True) as file:
@@ -191,7 +170,7 @@ def _fetch_all(
                 file,
                 sha1=part.digest.value,
                 limit=manifest.bundled_size,
-                advance=budget.take,
+                advance=take,
             )
 
     pool = ThreadPoolExecutor(store.concurrency, thread_name_prefix="fetch")

@@ -27,6 +27,15 @@ class ImageContents:
     """What /sbin/init is for; None: not found."""
 
 
+def find_format(source: ImageSource) -> str:
+    """What an image is, such as qcow2, when it is no raw image; empty: nothing of the kind.
+
+    Raises:
+        HostError: the image cannot be read.
+    """
+    return image_format(source.read_at(0, FORMAT_SIZE))
+
+
 def find_contents(source: ImageSource) -> ImageContents:
     """Look at an image; a few sectors and blocks of it are read.
 
@@ -38,7 +47,7 @@ def find_contents(source: ImageSource) -> ImageContents:
         return ExtFileSystem.open(partial(_read_behind, source, offset)) is not None
 
     return ImageContents(
-        other_format=image_format(source.read_at(0, FORMAT_SIZE)),
+        other_format=find_format(source),
         partition_table=partition_table(source.read_at),
         has_boot_code=has_boot_code(source.read_at),
         ext_offsets=tuple(

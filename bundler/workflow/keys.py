@@ -15,7 +15,7 @@ from bundler.codec.keys import (
     parse_certificate,
     parse_private_key,
 )
-from bundler.errors import UsageError
+from bundler.errors import InputError, UsageError
 from bundler.host.files import (
     atomic_file,
     check_absent,
@@ -45,8 +45,10 @@ def load_private_key(path: Path, passphrase: Passphrase) -> RSAPrivateKey:
     subject = f"read key {path}"
     try:
         return parse_private_key(pem, None, subject)
-    except PassphraseNeededError:
-        return parse_private_key(pem, passphrase(), subject)
+    except PassphraseNeededError as error:
+        if (words := passphrase()) is None:
+            raise InputError(f"{error}: no terminal to ask on; see --passphrase-file") from error
+        return parse_private_key(pem, words, subject)
 
 
 def load_certificate(path: Path) -> RSAPublicKey:

@@ -23,6 +23,9 @@ from bundler.workflow.doctor import Finding
 from bundler.workflow.image_contents import ImageContents
 from bundler.workflow.keys import Passphrase, load_certificate, load_private_key
 
+ROOM_REMEDY = "make room, or give --no-space-check if the image compresses well"
+"""What to do when a bundle that does not compress at all would not fit."""
+
 
 def format_size(size: int) -> str:
     """Bytes for people, such as "10 MiB" or "1.5 GiB"."""
@@ -84,18 +87,28 @@ def check_plan(plan: BundlePlan) -> Iterator[Finding]:
         yield Finding.ok("image", f"{words}, {data_size} of it data, the rest holes")
 
 
+def check_raw(other_format: str, path: Path) -> None:
+    """Refuse what is no raw image: EC2 would boot its very bytes; see find_contents().
+
+    Raises:
+        InputError: it is of `other_format`.
+    """
+    if other_format:
+        raise InputError(
+            f"read image {path}: expected a raw image, got {other_format} by its first bytes; "
+            "make a raw image of it first"
+        )
+
+
 def check_contents(
     contents: ImageContents, path: Path, virtualization_type: VirtualizationType
 ) -> Iterator[Finding]:
-    """What the image is, as far as its first sectors and ext file systems tell."""
-    if contents.other_format:
-        yield Finding.fail(
-            "contents",
-            f"{path}: expected a raw image, got {contents.other_format} by its first bytes",
-            "make a raw image of it first",
-            error=InputError,
-        )
-        return
+    """What the image is, as far as its first sectors and ext file systems tell.
+
+    Raises:
+        InputError: no raw image.
+    """
+    check_raw(contents.other_format, path)
     words = f"{_layout(contents)}; {_file_systems(contents)}"
     if virtualization_type is not VirtualizationType.HVM:
         yield Finding.ok("contents", words)
@@ -147,26 +160,24 @@ def check_disk(
     """Whether a bundle of that name can be written to a directory.
 
     Raises:
-        MissingError, InputError, HostError: the directory cannot be used.
+        MissingError, InputError, HostError: the directory cannot be used, or is full.
         ExistsError: a bundle is there and `force` is not given.
     """
     check_directory(directory)
     check_absent(directory / manifest_name(name), force=force)
     try:
-        check_room(directory, worst_size)
+        check_room(directory, worst_size, remedy=ROOM_REMEDY)
     except HostError as error:
-        if may_be_full:
-            yield Finding.warn("room", str(error), "--no-space-check is given")
-            return
-        remedy = "make room, or give --no-space-check if the image compresses well"
-        yield Finding.fail("room", str(error), remedy, error=HostError)
+        if not may_be_full:
+            raise
+        yield Finding.warn("room", str(error), "--no-space-check is given")
     else:
         size = format_size(worst_size)
         yield Finding.ok("room", f"{directory}: room for the worst case, {size}")
 
 
-def check_state(directory: Path, *, is_given: bool) -> Iterator[Finding]:
-    """Whether a run that is interrupted can be resumed.
+def check_state(directory: Path, *, is_given: bool, is_unfinished: bool) -> Iterator[Finding]:
+    """Whether a run that is interrupted can be resumed, and whether one has been.
 
     Raises:
         InputError, HostError: it cannot, and the directory is what the user has asked for.
@@ -180,6 +191,9 @@ def check_state(directory: Path, *, is_given: bool) -> Iterator[Finding]:
         yield Finding.warn("state", str(error), remedy)
     else:
         yield Finding.ok("state", f"{directory}: can be written to")
+        if is_unfinished:
+            remedy = "publish goes on with it, unless the image or an option has changed"
+            yield Finding.warn("state", "an earlier run was interrupted", remedy)
 
 
 def check_compressor(level: CompressionLevel) -> Iterator[Finding]:

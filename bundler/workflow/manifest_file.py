@@ -89,7 +89,11 @@ def open_secret(manifest: Manifest, private_key: RSAPrivateKey, *, as_ec2: bool)
             f"open bundle {manifest.name}: it was made without a user's key; only the "
             "cloud's private key opens it (--as-ec2)"
         )
-    return unwrap_key(wrapped, private_key)
+    try:
+        return unwrap_key(wrapped, private_key)
+    except VerificationError as error:
+        remedy = "--as-ec2 is for the cloud's key only" if as_ec2 else "for the cloud's: --as-ec2"
+        raise VerificationError(f"open {error} ({remedy})") from error
 
 
 def manifest_facts(signed: SignedManifest) -> dict[str, object]:

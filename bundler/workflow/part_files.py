@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -34,6 +35,28 @@ def read_parts(directory: Path, manifest: Manifest) -> Iterator[bytes]:
             total += len(chunk)
             yield chunk
     check_bundled_size(manifest, total)
+
+
+class Budget:
+    """Bytes that all parts may have together: each alone could have as many."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> None:
+        """Take bytes, or give them back.
+
+        Raises:
+            VerificationError: no more are left.
+        """
+        with self._lock:
+            self._left -= size
+            is_over = self._left < 0
+        if is_over:
+            raise VerificationError(
+                "read parts: they have more bytes together than the manifest says"
+            )
 
 
 def check_bundled_size(manifest: Manifest, total: int) -> None:

@@ -94,8 +94,11 @@ class PublishState:
         if not isinstance(source, dict):
             return ""
         for name, value in self._source.items():
-            if (was := source.get(name)) != value:
-                return f"{_WORDS[name]} has changed from {was} to {value}"
+            if (was := source.get(name)) == value:
+                continue
+            if name == "mtime_ns":  # nanoseconds, which tell nobody anything
+                return f"{_WORDS[name]} is another"
+            return f"{_WORDS[name]} has changed from {was} to {value}"
         try:
             wrapped = WrappedKey(key=bytes.fromhex(head["key"]), iv=bytes.fromhex(head["iv"]))
             run = EarlierRun(

@@ -11,7 +11,7 @@ from bundler.errors import AwsRefusedError, BundlerError, TransferError, Verific
 from bundler.model.bundle import Part
 from bundler.model.manifest import Manifest
 from bundler.model.stored import StoredObject
-from bundler.workflow.part_files import check_bundled_size, hash_part
+from bundler.workflow.part_files import Budget, check_bundled_size, hash_part
 from bundler.workflow.ports import Advance, BundleReader, Progress
 
 if TYPE_CHECKING:
@@ -92,14 +92,19 @@ def read_all_parts(
         VerificationError: naming the first part that does not hold and how many do not.
         AwsRefusedError, TransferError: S3 refuses, or cannot be reached.
     """
+    budget = Budget(manifest.bundled_size)
 
     def check(part: Part, advance: Advance) -> PartCheck:
+        def take(size: int) -> None:
+            budget.take(size)
+            advance(size)
+
         size = store.fetch(
             part.filename,
             cast("BinaryIO", _Nowhere()),
             sha1=part.digest.value,
             limit=manifest.bundled_size,
-            advance=advance,
+            advance=take,
         )
         return PartCheck(part=part, size=size, is_proven=True, problem="")
 

@@ -171,6 +171,15 @@ def test_an_object_that_is_wrong_in_s3_is_read_twice_only(
     assert len(gets(server)) == 2
 
 
+def test_an_object_that_is_wrong_and_may_be_read_once_is_wrong(server: CloudServer) -> None:
+    settings = TransportSettings(policy=RetryPolicy(max_attempts=1))
+    store = open_store(server, LOCATION, settings=settings)
+    put_object(store, "part", CONTENT)
+    store.flush()
+    with pytest.raises(VerificationError, match=f"expected SHA1 {'ab' * 20}.*, or in S3"):
+        fetch(store, digest=b"\xab" * 20)
+
+
 def test_an_object_that_is_larger_is_not_read(server: CloudServer, store: S3BundleStore) -> None:
     told = Told()
     words = f"part: expected at most {MIB} bytes, got {MIB + 1}"

@@ -70,6 +70,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with good and bad input; tests only read it."""
     directory = tmp_path_factory.mktemp("inputs")
     (directory / "image").write_bytes(random_bytes(5000, seed=1))
+    (directory / "qcow2").write_bytes(b"QFI\xfb" + bytes(508))
     (directory / "empty").touch()
     (directory / "directory").mkdir()
     (directory / "unreadable").write_bytes(b"secret")
@@ -121,6 +122,7 @@ BAD_OPTIONS: list[tuple[str, dict[str, str | Path], int, str]] = [
     ("image is a fifo", {"image": "fifo"}, BAD_INPUT, "a regular file or a block device"),
     ("image is a terminal's kind", {"image": "/dev/null"}, BAD_INPUT, "or a block device"),
     ("image is a socket", {"image": "socket"}, HOST, "socket: No such device"),
+    ("image is a qcow2", {"image": "qcow2"}, BAD_INPUT, "expected a raw image, got qcow2 by its"),
     ("image over 10 GiB", {"image": "large"}, BAD_INPUT, r"at most 10737418240 bytes \(10 GiB\)"),
     ("no such key", {"key": "nothing"}, MISSING, "read key nothing: No such file"),
     ("key is a directory", {"key": "directory"}, BAD_INPUT, "expected a file, got a directory"),
@@ -130,7 +132,12 @@ BAD_OPTIONS: list[tuple[str, dict[str, str | Path], int, str]] = [
     ("key is empty", {"key": "empty"}, BAD_INPUT, "not an RSA private key"),
     ("key is huge", {"key": "huge.pem"}, BAD_INPUT, "at most 65536 bytes, got more"),
     ("key does not fit", {"key": EC2_KEY}, BAD_INPUT, "does not fit the certificate"),
-    ("key needs a passphrase", {"key": "encrypted.pem"}, BAD_INPUT, "needs a passphrase"),
+    (
+        "key needs a passphrase",
+        {"key": "encrypted.pem"},
+        BAD_INPUT,
+        "needs a passphrase: .*; see --passphrase-file",
+    ),
     (
         "wrong passphrase",
         {"key": "encrypted.pem", "passphrase_file": "wrong"},
@@ -178,7 +185,7 @@ BAD_OPTIONS: list[tuple[str, dict[str, str | Path], int, str]] = [
     ("product code with a line feed", {"product_code": "a\nb"}, USAGE, "expected one word"),
     ("mapping without a device", {"block_device_mapping": "root"}, USAGE, "VIRTUAL=DEVICE"),
     ("mapping given twice", {"block_device_mapping": "a=b,a=c"}, USAGE, "given twice"),
-    ("no such destination", {"destination": "nothing"}, MISSING, "nothing: No such file"),
+    ("no such destination", {"destination": "nothing"}, MISSING, "nothing: no such directory"),
     ("destination is a file", {"destination": "image"}, BAD_INPUT, "expected a directory"),
     ("option that is none", {"arc": "i386"}, USAGE, "unrecognized arguments: --arc=i386"),
 ]

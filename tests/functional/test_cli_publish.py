@@ -137,6 +137,27 @@ def test_a_large_part_is_one_request_too(server: CloudServer, tmp_path: Path) ->
     assert image_in_s3(server, tmp_path / "out") == image.read_bytes()
 
 
+def test_what_will_hardly_boot_is_told_and_what_is_no_image_refused(
+    moto: CloudServer, image: Path
+) -> None:
+    outcome = publish(moto, image)
+    assert outcome.code == 0, outcome.errors
+    assert f"warning: {image}: no partition table" in outcome.errors
+    paravirtual = ("--virtualization-type", "paravirtual", "--force", "--name", "web 2")
+    outcome = publish(moto, image, *paravirtual)
+    assert outcome.code == 0, outcome.errors
+    assert "partition table" not in outcome.errors
+    moto.requests.clear()
+    image.write_bytes(b"\x1f\x8b" + bytes(MIB))
+    refused = publish(moto, image, "--force", "--name", "web 3")
+    check_refused(refused, 3, "expected a raw image, got gzip by its first bytes")
+    assert moto.requests == []
+    # A ramdisk may be of any form.
+    ramdisk = ("--type", "ramdisk", "--force", "--name", "web 3")
+    outcome = publish(moto, image, *ramdisk)
+    assert outcome.code == 0, outcome.errors
+
+
 def test_publish_without_acl(server: CloudServer, image: Path) -> None:
     assert publish(server, image, "--acl", "none").code == 0
     assert not any("x-amz-acl" in request.headers for request in server.requests)

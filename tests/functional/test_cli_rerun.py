@@ -262,6 +262,64 @@ def test_replacing_the_bundle_of_an_ami_is_told(moto: CloudServer, image: Path) 
     assert f"registered from it any more: {first.text.strip()}" in outcome.errors
 
 
+def test_replacing_it_by_upload_is_told_too(moto: CloudServer, image: Path, tmp_path: Path) -> None:
+    image_id = publish(moto, image).text.strip()
+    manifest = bundle(image, tmp_path / "bundle", "--part-size", str(PART_SIZE))
+    outcome = run(moto, "upload", manifest, LOCATION, "--enable-acls", "--force")
+    assert outcome.code == 0, outcome.errors
+    assert f"registered from it any more: {image_id}" in outcome.errors
+    again = run(moto, "upload", manifest, LOCATION, "--enable-acls", "--force")
+    assert (again.code, again.errors.count("is replaced")) == (0, 0)
+
+
+def test_replacing_where_ec2_may_not_be_asked(
+    moto: CloudServer, image: Path, tmp_path: Path
+) -> None:
+    assert publish(moto, image).code == 0
+    manifest = bundle(image, tmp_path / "bundle", "--part-size", str(PART_SIZE))
+    refusal = Reply(status="403 Forbidden", body=REFUSAL)
+    moto.intercept = lambda request: refusal if request.path == "/" else None
+    outcome = run(moto, "upload", manifest, LOCATION, "--enable-acls", "--force")
+    assert outcome.code == 0, outcome.errors
+    assert f"{URL} is replaced; which AMIs need it is not known: " in outcome.errors
+
+
+@pytest.mark.parametrize("word", ["images/new", "web", f"{URL}"])
+def test_no_bucket_is_made_of_the_name_of_a_directory(
+    server: CloudServer, image: Path, tmp_path: Path, word: str
+) -> None:
+    manifest = bundle(image, tmp_path / "bundle")
+    server.requests.clear()
+    message = rf"to {word}: expected s3://BUCKET/\[PREFIX\]"
+    check_refused(run(server, "upload", manifest, word), 2, f"upload {message}")
+    keys: list[str | Path] = ["--key", USER_KEY, "--cert", USER_CERT, "--ec2-cert", EC2_CERT]
+    check_refused(run(server, "publish", image, word, "--name", "web 1", *keys), 2, message)
+    assert server.requests == []
+
+
+def test_a_refusal_before_anything_is_done_leaves_no_state(
+    moto: CloudServer, image: Path, tmp_path: Path
+) -> None:
+    assert run(moto, "publish", image, LOCATION, "--name", "web 1").code == 2
+    assert publish(moto, image).code == 0
+    check_refused(publish(moto, image), 6, "expected a free name")
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_doctor_knows_what_publish_would_go_on_with(server: CloudServer, image: Path) -> None:
+    publish_without_registration(server, image)
+    keys: list[str | Path] = ["--key", USER_KEY, "--cert", USER_CERT, "--ec2-cert", EC2_CERT]
+    words: list[str | Path] = ["doctor", "publish", image, LOCATION, "--name", "web 1", "--json"]
+    words += ["--state-dir", image.parent / "state", "--acl", "none", *keys]
+    facts = json.loads(run(server, *words).text)
+    found = {(one["check"], one["status"]): one["message"] for one in facts["findings"]}
+    assert facts["ok"], found
+    assert found["state", "warn"] == "an earlier run was interrupted"
+    assert found["bundle", "warn"] == f"{URL} is there"
+    anew = json.loads(run(server, *words, "--no-resume").text)
+    assert [one["check"] for one in anew["findings"] if one["status"] == "fail"] == ["bundle"]
+
+
 def test_doctor_knows_what_register_would_do(moto: CloudServer, image: Path) -> None:
     assert publish(moto, image).code == 0
     assert run(moto, "register", URL, "--name", "web 1").code == 0

@@ -289,8 +289,12 @@ def test_the_parts_together_are_not_of_the_size_told(tmp_path: Path, difference:
 @pytest.mark.parametrize(
     ("arguments", "code", "pattern"),
     [
-        (["--key", EC2_KEY], NOT_VERIFIED, "wrong private key"),
-        (["--key", USER_KEY, "--as-ec2"], NOT_VERIFIED, "wrong private key"),
+        (["--key", EC2_KEY], NOT_VERIFIED, r"wrong private key.*for the cloud's: --as-ec2"),
+        (
+            ["--key", USER_KEY, "--as-ec2"],
+            NOT_VERIFIED,
+            r"wrong private key.*for the cloud's key only",
+        ),
         (["--key", USER_KEY, "--cert", EC2_CERT], NOT_VERIFIED, "the signature does not hold"),
         (["--key", "nothing"], MISSING, "read key nothing: No such file"),
         (["--key", USER_CERT], BAD_INPUT, "expected a private key, got a certificate"),
@@ -379,7 +383,7 @@ def test_the_output_is_replaced_by_force(good: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("output", "code", "pattern"),
     [
-        ("nothing/back", MISSING, "write to nothing: No such file"),
+        ("nothing/back", MISSING, "write to nothing: no such directory"),
         ("file/back", BAD_INPUT, "write to file: expected a directory"),
         ("/dev/full", BAD_INPUT, "expected no file or a regular one"),
         ("x" * 300, HOST, "File name too long"),

@@ -4,6 +4,7 @@ from concurrent.futures import CancelledError
 
 import botocore.exceptions
 import botocore.parsers
+import botocore.session
 import pytest
 import urllib3.exceptions
 from botocore.exceptions import ClientError, HTTPClientError
@@ -238,3 +239,13 @@ def test_an_answer_that_is_none_of_aws() -> None:
     message = "expected an answer of AWS, got one without 'Rules'"
     with pytest.raises(TransferError, match=message), translated(SUBJECT):
         reply["Rules"]
+
+
+@pytest.mark.parametrize("header", ["Last-Modified", "Content-Length"])
+def test_an_answer_that_botocores_parser_cannot_read(header: str) -> None:
+    model = botocore.session.get_session().get_service_model("s3")
+    shape = model.shape_for("HeadObjectOutput")
+    answer = {"status_code": 200, "headers": {header: "no such thing"}, "body": b""}
+    message = "^put s3://bucket/key: expected an answer of AWS, got one that cannot be read: "
+    with pytest.raises(TransferError, match=message), translated(SUBJECT):
+        botocore.parsers.create_parser("rest-xml").parse(answer, shape)

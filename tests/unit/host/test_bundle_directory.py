@@ -191,5 +191,5 @@ def test_a_directory_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="expected a directory"):
         make(tmp_path / "file", 1)
-    with pytest.raises(MissingError, match="No such file"):
+    with pytest.raises(MissingError, match="no such directory; make it first"):
         make(tmp_path / "nothing", 1)

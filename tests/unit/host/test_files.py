@@ -155,7 +155,7 @@ def test_check_directory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="expected a directory"):
         check_directory(tmp_path / "file")
-    with pytest.raises(MissingError, match="No such file"):
+    with pytest.raises(MissingError, match="no such directory; make it first"):
         check_directory(tmp_path / "nothing")
 
 

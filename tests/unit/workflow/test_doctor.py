@@ -189,11 +189,17 @@ def test_names() -> None:
 
 def test_bundles_that_are_there() -> None:
     store = MemoryBundleStore()
-    assert [one.status for one in check_no_bundle(store, "x", force=False)] == [Status.OK]
+
+    def statuses(*, force: bool = False, may_be_ours: bool = False) -> list[Status]:
+        found = check_no_bundle(store, "x", force=force, may_be_ours=may_be_ours)
+        return [one.status for one in found]
+
+    assert statuses() == [Status.OK]
     store.objects["x.manifest.xml"] = b""
-    assert [one.status for one in check_no_bundle(store, "x", force=True)] == [Status.WARN]
+    assert statuses(force=True) == [Status.WARN]
+    assert statuses(may_be_ours=True) == [Status.WARN]
     with pytest.raises(UsageError, match="--force replaces it"):
-        list(check_no_bundle(store, "x", force=False))
+        statuses()
 
 
 def try_out(

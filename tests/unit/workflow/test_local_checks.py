@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bundler.errors import ExistsError, InputError, MissingError, UsageError
+from bundler.errors import ExistsError, HostError, InputError, MissingError, UsageError
 from bundler.host.image_file import ImageSource
 from bundler.model.bundle import MIB, CompressionLevel
 from bundler.model.image import Architecture, VirtualizationType
@@ -173,7 +173,6 @@ def partitioned(code: bytes) -> bytes:
         (partitioned(b"\xeb\x63"), Status.OK, "MBR partition table, boot code in its first sector"),
         (partitioned(b""), Status.WARN, "MBR partition table, no boot code in its first sector"),
         (b"nothing known", Status.WARN, "no partition table; no ext2, ext3 or ext4"),
-        (b"QFI\xfb", Status.FAIL, "expected a raw image, got qcow2 by its first bytes"),
     ],
 )
 def test_what_an_image_is(tmp_path: Path, start: bytes, status: Status, words: str) -> None:
@@ -183,6 +182,14 @@ def test_what_an_image_is(tmp_path: Path, start: bytes, status: Status, words: s
         (finding,) = check_contents(find_contents(source), path, HVM)
     assert finding.status is status
     assert words in finding.message
+
+
+def test_what_is_no_raw_image(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(b"QFI\xfb".ljust(MIB, b"\0"))
+    message = "expected a raw image, got qcow2 by its first bytes; make a raw image of it first"
+    with ImageSource.open(path) as source, pytest.raises(InputError, match=message):
+        list(check_contents(find_contents(source), path, HVM))
 
 
 @pytest.mark.parametrize("offset", [0, MIB])
@@ -220,7 +227,8 @@ def test_room(tmp_path: Path) -> None:
         return [(finding.status, finding.exit_code) for finding in found]
 
     assert check(1) == [(Status.OK, 0)]
-    assert check(1 << 62) == [(Status.FAIL, 8)]
+    with pytest.raises(HostError, match=r"bytes free.*; make room, or give --no-space-check"):
+        check(1 << 62)
     (finding,) = check_disk(tmp_path, "x", 1 << 62, force=False, may_be_full=True)
     assert finding.status is Status.WARN
     (tmp_path / "x.manifest.xml").write_bytes(b"")
@@ -233,12 +241,17 @@ def test_room(tmp_path: Path) -> None:
 
 def test_the_place_of_state(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    assert statuses(list(check_state(tmp_path / "a/b", is_given=True))) == [Status.OK]
+
+    def check(path: Path, *, is_given: bool = True, is_unfinished: bool = False) -> list[Status]:
+        return statuses(list(check_state(path, is_given=is_given, is_unfinished=is_unfinished)))
+
+    assert check(tmp_path / "a/b") == [Status.OK]
+    assert check(tmp_path, is_unfinished=True) == [Status.OK, Status.WARN]
     assert not (tmp_path / "a").exists()
     bad = tmp_path / "file/b"
-    assert statuses(list(check_state(bad, is_given=False))) == [Status.WARN]
+    assert check(bad, is_given=False) == [Status.WARN]
     with pytest.raises(InputError, match="expected a directory"):
-        list(check_state(bad, is_given=True))
+        check(bad)
 
 
 def test_programs() -> None:
