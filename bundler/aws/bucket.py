@@ -44,8 +44,10 @@ class S3Bucket:
 
     def prepare(
         self, *, acl: str, enable_acls: bool = False, tags: Mapping[str, str] | None = None
-    ) -> None:
+    ) -> bool:
         """Make sure that the bucket is there, in this region, and takes `acl`; or create it.
+
+        Whether it was created.
 
         Nothing is changed in a bucket that is there, but its object ownership with
         `enable_acls`.  `acl` is empty when none will be sent; `tags` are for a new bucket.
@@ -56,15 +58,16 @@ class S3Bucket:
         """
         if not self.check_region():
             self.create(acl=acl, tags=tags or {})
-            return
+            return True
         if not acl or self.name.startswith("arn:"):
-            return
+            return False
         if self.ownership() == "BucketOwnerEnforced":
             if not enable_acls:
                 raise self._takes_no(acl, "its object ownership is BucketOwnerEnforced")
             self.enable_acls()
         if acl == PUBLIC_ACL and self.blocks_public_acls():
             raise self._takes_no(acl, "it blocks public access")
+        return False
 
     def check_region(self) -> bool:
         """Whether there is such a bucket; it must be in the client's region.

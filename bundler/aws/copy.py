@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bundler.aws.objects import S3Objects, sha1_of
+from bundler.aws.outgoing import in_the_way
 from bundler.errors import AwsRefusedError, TransferError, VerificationError
 from bundler.model.image import ImageLocation
 from bundler.model.stored import StoredObject
@@ -28,6 +29,8 @@ class Copy:
     sha1: bytes
     stored: StoredObject
     """What S3 tells of the source."""
+    only_new: bool = False
+    """Whether no other object may be replaced."""
 
     @property
     def subject(self) -> str:
@@ -55,9 +58,13 @@ def copy_object(objects: S3Objects, copy: Copy, *, acl: str, stopped: threading.
 
     Raises:
         VerificationError: the copy is not what it must be.
+        ExistsError: it must be new, and another object has its name.
         AwsRefusedError: S3 refused.
         TransferError: S3 cannot be reached.
     """
+    is_conditional = copy.only_new and objects.takes_conditional_copies
+    if copy.only_new and not is_conditional and objects.head(copy.location, stopped=stopped):
+        raise in_the_way(copy.subject)
     request: CopyObjectRequestTypeDef = {
         "Bucket": copy.location.bucket,
         "Key": copy.location.key,
@@ -66,9 +73,17 @@ def copy_object(objects: S3Objects, copy: Copy, *, acl: str, stopped: threading.
     }
     if acl:
         request["ACL"] = acl  # type: ignore[typeddict-item]  # a text of the user's
+    if is_conditional:
+        request["IfNoneMatch"] = "*"
     try:
         reply = objects.transport.call(copy.subject, lambda: objects.copy(request), stopped=stopped)
     except AwsRefusedError as error:
+        if error.code == "PreconditionFailed":
+            # Our own first request may have arrived, and its reply been lost.
+            there = find_copy(objects, copy, stopped=stopped)
+            if there is None:
+                raise in_the_way(copy.subject) from error
+            return bool(there.sha1)
         if error.code != "AccessDenied":
             raise
         raise AwsRefusedError(f"{error}; {STREAM_REMEDY}", code=error.code) from error

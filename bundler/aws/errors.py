@@ -54,6 +54,8 @@ def translated(subject: str) -> Iterator[None]:
     ) as error:
         raise _failure(subject, error) from error
     except RuntimeError as error:
+        if _is_of_parser(error):
+            raise _no_answer(subject, f"that cannot be read: {_one_line(str(error))}") from error
         # So botocore says that the credentials have expired; any other is a bug.
         if "credentials" not in str(error).lower():
             raise
@@ -110,6 +112,9 @@ def _client_error(subject: str, error: ClientError) -> BundlerError:
     remedy = REMEDIES.get(code, "")
     if code in _WRONG_REGION_CODES and (region := _right_region(error)):
         remedy = f"the bucket is in {region}: give that region"
+    elif code == "BadRequest" and (region := _right_region(error)):
+        # HEAD's answer to a signature for another region, among other causes.
+        remedy = f"{remedy}; the bucket is in {region}"
     skew = clock_skew(error.response)
     if code in _CLOCK_CODES and skew is not None:
         remedy = f"{remedy}: it is {describe_skew(skew)}"

@@ -46,6 +46,12 @@ class S3Objects:
         self.transport = transport
         self.checks_digests = _AWS in (urlsplit(client.meta.endpoint_url).hostname or "")
         """Whether the service is known to compare an object with the SHA-1 that is sent."""
+        copy_shape = client.meta.service_model.operation_model("CopyObject").input_shape
+        self.takes_conditional_copies = (
+            self.checks_digests and copy_shape is not None and "IfNoneMatch" in copy_shape.members
+        )
+        """Whether CopyObject can be told to replace nothing: not of other servers, as far as we
+        have seen, nor with a boto3 of before 2025."""
 
     def put(self, request: "PutObjectRequestTypeDef") -> "PutObjectOutputTypeDef":
         """PutObject, once."""
@@ -97,14 +103,18 @@ class S3Objects:
             stopped=stopped,
         )
 
-    def list(self, prefix: ImageLocation) -> Iterator[StoredObject]:
+    def list(self, prefix: ImageLocation, *, is_deep: bool = True) -> Iterator[StoredObject]:
         """ListObjectsV2: the objects whose key begins so, in S3's order; names are whole keys.
+
+        Those with a slash behind the prefix are left out unless `is_deep`.
 
         Raises:
             AwsRefusedError: S3 refused.
             TransferError: S3 cannot be reached.
         """
         request: ListObjectsV2RequestTypeDef = {"Bucket": prefix.bucket, "Prefix": prefix.key}
+        if not is_deep:
+            request["Delimiter"] = "/"
         while True:
             page = self.transport.call(f"list {prefix.url}", partial(self._list, request))
             for item in page.get("Contents", []):
@@ -114,7 +124,7 @@ class S3Objects:
                     etag=item.get("ETag", "").strip('"'),
                     storage_class=item.get("StorageClass", "STANDARD"),
                 )
-            if not page.get("IsTruncated"):
+            if not page["IsTruncated"]:
                 return
             following = page.get("NextContinuationToken", "")
             if following in ("", request.get("ContinuationToken")):
@@ -179,12 +189,18 @@ class S3Objects:
                 raise
 
     def _list(self, request: "ListObjectsV2RequestTypeDef") -> "ListObjectsV2OutputTypeDef":
-        return self.client.list_objects_v2(**request)
+        """One page; KeyError when it is none of S3's, which would else look like an empty one."""
+        page = self.client.list_objects_v2(**request)
+        _ = page["IsTruncated"], [(item["Key"], item["Size"]) for item in page.get("Contents", [])]
+        return page
 
     def _list_uploads(
         self, request: "ListMultipartUploadsRequestTypeDef"
     ) -> "ListMultipartUploadsOutputTypeDef":
-        return self.client.list_multipart_uploads(**request)
+        """One page, as _list()."""
+        page = self.client.list_multipart_uploads(**request)
+        _ = [(item["Key"], item["UploadId"]) for item in page.get("Uploads", [])]
+        return page
 
     def _delete(self, locations: Sequence[ImageLocation], subject: str) -> None:
         reply = self.client.delete_objects(

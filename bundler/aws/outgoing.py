@@ -4,9 +4,18 @@ from dataclasses import dataclass
 from hashlib import md5
 from typing import BinaryIO
 
+from bundler.errors import ExistsError
 from bundler.model.bundle import MIB
 from bundler.model.image import ImageLocation
 from bundler.model.stored import StoredObject
+
+
+def in_the_way(subject: str) -> ExistsError:
+    """The error for another object under a name that should have been free."""
+    return ExistsError(
+        f"{subject}: somebody else has put it there meanwhile, or it is another bundle's; verify "
+        "what is there; --force replaces it"
+    )
 
 
 @dataclass(slots=True, kw_only=True)

@@ -114,6 +114,7 @@ class S3BundleStore:
         sha1: bytes,
         stored: StoredObject,
         may_be_held: bool = False,
+        only_new: bool = False,
     ) -> None:
         """Copy an object within S3 in the background; as put().
 
@@ -122,10 +123,19 @@ class S3BundleStore:
         Raises:
             VerificationError: the copy is not what it must be.
             InputError: it is larger than S3 copies in one request.
+            AwsRefusedError, ExistsError, TransferError, RuntimeError: as put().
+        """
+        location = self._location.join(name)
+        copy = Copy(source=source, location=location, sha1=sha1, stored=stored, only_new=only_new)
+        self._uploads.copy(copy, may_be_held=may_be_held)
+
+    def grant(self, name: str) -> None:
+        """Give an object that is there the ACL that it would be sent with, in the background.
+
+        Raises:
             AwsRefusedError, TransferError, RuntimeError: as put().
         """
-        copy = Copy(source=source, location=self._location.join(name), sha1=sha1, stored=stored)
-        self._uploads.copy(copy, may_be_held=may_be_held)
+        self._uploads.grant(self._location.join(name))
 
     def flush(self) -> None:
         """Wait until every object put so far has arrived.
@@ -198,8 +208,8 @@ class S3BundleStore:
         stored = self._objects.head(location, stopped=self._stopped)
         return None if stored is None else replace(stored, name=name)
 
-    def list(self, prefix: str) -> Iterator[StoredObject]:
-        """The objects that begin with `prefix`, in S3's order.
+    def list(self, prefix: str, *, is_deep: bool = True) -> Iterator[StoredObject]:
+        """The objects that begin with `prefix`, in S3's order; below slashes only if `is_deep`.
 
         Raises:
             AwsRefusedError: S3 refused.
@@ -207,7 +217,7 @@ class S3BundleStore:
         """
         location = self._location.join(prefix)
         skipped = len(location.key) - len(prefix)
-        for stored in self._objects.list(location):
+        for stored in self._objects.list(location, is_deep=is_deep):
             yield replace(stored, name=stored.name[skipped:])
 
     def delete(self, names: Sequence[str]) -> None:

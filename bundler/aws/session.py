@@ -226,7 +226,9 @@ def partition(region: str) -> str:
     try:
         return str(botocore.session.Session().get_partition_for_region(region))
     except UnknownRegionError as error:
-        raise UsageError(f"region {region!r}: of no AWS partition that is known") from error
+        raise UsageError(
+            f"region {region!r}: of no AWS partition that is known; check its spelling"
+        ) from error
 
 
 @cache

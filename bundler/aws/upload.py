@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from bundler.aws.body import UploadBody
 from bundler.aws.copy import Copy, copy_object, find_copy
 from bundler.aws.objects import S3Objects, described
-from bundler.aws.outgoing import Outgoing
+from bundler.aws.outgoing import Outgoing, in_the_way
 from bundler.aws.remedies import UNSUPPORTED_CODES
 from bundler.errors import (
     AwsRefusedError,
     BundlerError,
-    ExistsError,
     InputError,
     TransferError,
 )
@@ -119,6 +118,15 @@ class UploadQueue:
             )
         self._submit(lambda: self._copy(copy, may_be_held=may_be_held), None)
 
+    def grant(self, location: ImageLocation) -> None:
+        """Give an object that is there the ACL that it would be sent with, in the background.
+
+        Raises:
+            AwsRefusedError, TransferError, HostError: as put().
+        """
+        if self._acl:
+            self._submit(lambda: self._grant(location), None)
+
     def flush(self) -> None:
         """Wait until all has arrived.
 
@@ -188,11 +196,11 @@ class UploadQueue:
                 raise
             # Our own first request may have arrived, and its reply been lost.
             if not self._is_held(upload):
-                raise ExistsError(
-                    f"{subject}: somebody else has put it there meanwhile; if a bundle of that "
-                    "name is being written, verify it"
-                ) from error
+                raise in_the_way(subject) from error
             self._grant(upload.location)
+            self._advance(upload.size)
+            with self._lock:
+                self.sent_count += 1
         finally:
             upload.body.close()
             if upload.is_damaged:

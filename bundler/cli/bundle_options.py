@@ -10,6 +10,7 @@ from bundler.cli.console import Console
 from bundler.cli.options import (
     add_passphrase_option,
     choice,
+    parse_path,
     parse_size,
     passphrase,
     path_option,
@@ -38,14 +39,18 @@ def add_key_options(parser: argparse.ArgumentParser) -> None:
     """The keys that a bundle needs."""
     group = parser.add_argument_group("keys")
     group.add_argument(
-        "--key", "-k", type=Path, metavar="PEM", help="your private key (default: EC2_PRIVATE_KEY)"
+        "--key",
+        "-k",
+        type=parse_path,
+        metavar="PEM",
+        help="your private key (default: EC2_PRIVATE_KEY)",
     )
     group.add_argument(
-        "--cert", "-c", type=Path, metavar="PEM", help="your certificate (default: EC2_CERT)"
+        "--cert", "-c", type=parse_path, metavar="PEM", help="your certificate (default: EC2_CERT)"
     )
     group.add_argument(
         "--ec2-cert",
-        type=Path,
+        type=parse_path,
         metavar="PEM",
         help="EC2's certificate (default: built in, by the region's partition)",
     )

@@ -15,10 +15,10 @@ from bundler.aws.retry import RetryPolicy
 from bundler.aws.s3 import NO_ACL, S3BundleStore
 from bundler.aws.session import Cloud, configured_region, partition
 from bundler.aws.sts import account_id
-from bundler.aws.transport import TransportSettings
+from bundler.aws.transport import Transport, TransportSettings
 from bundler.cli.console import Console
 from bundler.cli.options import parse_count, parse_seconds, parse_size
-from bundler.errors import AwsRefusedError, TransferError, UsageError
+from bundler.errors import AwsRefusedError, InUseError, TransferError, UsageError
 from bundler.model.file_name import manifest_name
 from bundler.model.image import ImageLocation
 from bundler.workflow.ports import Advance
@@ -76,32 +76,52 @@ def open_store(
     )
 
 
-def prepare_bucket(arguments: argparse.Namespace, cloud: Cloud, location: ImageLocation) -> None:
+def prepare_bucket(
+    arguments: argparse.Namespace, cloud: Cloud, location: ImageLocation, console: Console
+) -> None:
     """Make sure that the bucket is there and takes what will be put, or create it."""
     tags = dict(_tag(word) for word in arguments.bucket_tag)
-    S3Bucket(cloud.s3(), location.bucket, cloud.transport).prepare(
+    bucket = S3Bucket(cloud.s3(), location.bucket, cloud.transport)
+    is_new = bucket.prepare(
         acl="" if arguments.acl == NO_ACL else arguments.acl,
         enable_acls=arguments.enable_acls,
         tags=tags,
     )
+    if is_new:
+        console.warn(f"there was no bucket {bucket.url}: it is created, in {cloud.region}")
 
 
 def warn_of_amis(
     cloud: Cloud, location: ImageLocation, found: FoundBundle, console: Console
 ) -> None:
-    """Whoever launches an AMI reads its bundle: tell when `found` is about to be replaced."""
+    """Whoever launches an AMI reads its bundle: tell when `found` is about to be replaced.
+
+    Raises:
+        InUseError: there are AMIs, and it may be replaced only because it is the caller's own.
+    """
     if not found.has_manifest or found.is_same:
         return
     manifest = location.join(manifest_name(found.name))
+    if location.is_access_point:
+        console.warn(f"{manifest.url} is replaced; AMIs may need it under the bucket's own name")
+        return
+    # Once: who cannot be asked must not keep anybody waiting for a mere warning.
+    once = Transport(TransportSettings(policy=RetryPolicy(max_attempts=1)))
     try:
-        registered = find_registered(Ec2ImageRegistry(cloud.ec2(), cloud.transport))
+        registered = find_registered(Ec2ImageRegistry(cloud.ec2(), once))
     except (AwsRefusedError, TransferError) as error:
         console.warn(f"{manifest.url} is replaced; which AMIs need it is not known: {error}")
         return
-    if image_ids := registered.get(manifest.path):
+    image_ids = ", ".join(registered.get(manifest.path, ()))
+    if image_ids and not found.is_forced:
+        raise InUseError(
+            f"write bundle: {manifest.url} is what {image_ids} is registered from; --force "
+            "replaces it, and nobody can launch that AMI any more"
+        )
+    if image_ids:
         console.warn(
             f"{manifest.url} is replaced: nobody can launch the AMIs that are registered from it "
-            f"any more: {', '.join(image_ids)}"
+            f"any more: {image_ids}"
         )
 
 

@@ -1,12 +1,11 @@
 """ami-bundler delete."""
 
 import argparse
-from pathlib import Path
 
 from bundler.aws.bucket import S3Bucket
 from bundler.aws.ec2 import Ec2ImageRegistry
 from bundler.cli.console import Console, Result, printable
-from bundler.cli.options import add_cloud_options, add_transfer_options
+from bundler.cli.options import add_cloud_options, add_transfer_options, parse_path
 from bundler.cli.stored import StoredBundle, open_stored
 from bundler.cli.table import format_size
 from bundler.errors import (
@@ -27,7 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("location", metavar="s3://BUCKET/NAME.manifest.xml")
     parser.add_argument(
-        "--cert", "-c", type=Path, metavar="PEM", help="of whoever signed; checks the signature"
+        "--cert",
+        "-c",
+        type=parse_path,
+        metavar="PEM",
+        help="of whoever signed; checks the signature",
     )
     parser.add_argument(
         "--yes", "-y", action="store_true", help="do not ask; needed where there is no terminal"
@@ -47,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="even if an AMI is registered from it, or its parts are not named NAME.part.N",
+        help="even if an AMI is registered from it, its parts are not named NAME.part.N, or "
+        "another manifest names them too",
     )
     add_transfer_options(parser)
     add_cloud_options(parser)
@@ -82,7 +86,8 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     is_versioned = S3Bucket(
         bundle.cloud.s3(), bundle.location.bucket, bundle.cloud.transport
     ).is_versioned()
-    _tell(deletion, console, is_versioned=is_versioned, is_loud=arguments.verbose > 0)
+    verb = "deleting" if arguments.yes and not arguments.dry_run else "would delete"
+    _tell(deletion, console, verb, is_versioned=is_versioned, is_loud=arguments.verbose > 0)
     if is_asking and not console.confirm("Continue?"):
         raise UsageError(f"delete {bundle.location.url}: not confirmed; nothing is deleted")
     if not arguments.dry_run:
@@ -124,7 +129,9 @@ def _check_not_registered(bundle: StoredBundle, console: Console, *, force: bool
     console.warn(f"without {url} nobody can launch the {words}")
 
 
-def _tell(deletion: Deletion, console: Console, *, is_versioned: bool, is_loud: bool) -> None:
+def _tell(
+    deletion: Deletion, console: Console, verb: str, *, is_versioned: bool, is_loud: bool
+) -> None:
     """Say what will go, before anybody is asked."""
     if is_versioned:
         console.warn(
@@ -142,7 +149,7 @@ def _tell(deletion: Deletion, console: Console, *, is_versioned: bool, is_loud: 
         size = format_size(deletion.size)
         what = "manifest and parts" if deletion.manifest else "leftover parts"
         console.note(
-            f"deleting {deletion.location.url}: {what}, {len(deletion.names)} objects, {size}"
+            f"{verb} {deletion.location.url}: {what}, {len(deletion.names)} objects, {size}"
         )
     if is_loud:
         for url in _urls(deletion):

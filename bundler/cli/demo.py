@@ -19,7 +19,7 @@ from bundler.aws.sts import account_id
 from bundler.cli import publish, unbundle
 from bundler.cli.cloud import open_store
 from bundler.cli.console import Console, Result
-from bundler.cli.options import choice
+from bundler.cli.options import choice, parse_path
 from bundler.errors import VerificationError
 from bundler.host.files import os_errors
 from bundler.host.image_file import ImageSource
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
         "image",
-        type=Path,
+        type=parse_path,
         nargs="?",
         metavar="IMAGE",
         help="raw image or block device (default: an ext4 root image of files of this machine)",

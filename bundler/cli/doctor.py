@@ -17,6 +17,7 @@ from bundler.cli.options import (
     add_resume_option,
     add_transfer_options,
     is_url,
+    parse_path,
 )
 from bundler.cli.publish import add_state_option
 from bundler.cli.register import add_registration_options
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--directory",
         "--destination",
         "-d",
-        type=Path,
+        type=parse_path,
         metavar="DIR",
         help="where the bundle will be written: is there room?",
     )

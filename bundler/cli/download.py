@@ -1,7 +1,6 @@
 """ami-bundler download."""
 
 import argparse
-from pathlib import Path
 
 from bundler.cli.cloud import describe_transfer, transfer_facts
 from bundler.cli.console import Console, Result
@@ -10,6 +9,7 @@ from bundler.cli.options import (
     add_force_option,
     add_resume_option,
     add_transfer_options,
+    parse_path,
 )
 from bundler.cli.stored import open_stored
 from bundler.model.manifest import SignedManifest
@@ -21,9 +21,13 @@ from bundler.workflow.manifest_file import verify_manifest
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("location", metavar="s3://BUCKET/NAME.manifest.xml")
-    parser.add_argument("--directory", "-d", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--directory", "-d", type=parse_path, required=True, metavar="DIR")
     parser.add_argument(
-        "--cert", "-c", type=Path, metavar="PEM", help="of whoever signed; checks the signature"
+        "--cert",
+        "-c",
+        type=parse_path,
+        metavar="PEM",
+        help="of whoever signed; checks the signature",
     )
     add_force_option(parser, "files of those names")
     add_resume_option(parser)

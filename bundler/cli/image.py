@@ -12,7 +12,7 @@ from bundler.cli.bundle_options import (
     find_account,
 )
 from bundler.cli.console import Console, Result
-from bundler.cli.options import add_cloud_options, add_force_option
+from bundler.cli.options import add_cloud_options, add_force_option, parse_path
 from bundler.host.bundle_directory import BundleDirectory
 from bundler.host.files import check_room
 from bundler.host.image_file import ImageSource
@@ -25,9 +25,9 @@ from bundler.workflow.local_checks import ROOM_REMEDY
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="raw image or block device")
+    parser.add_argument("image", type=parse_path, metavar="IMAGE", help="raw image or block device")
     parser.add_argument(
-        "--destination", "-d", type=Path, required=True, metavar="DIR", help="for the bundle"
+        "--destination", "-d", type=parse_path, required=True, metavar="DIR", help="for the bundle"
     )
     parser.add_argument(
         "--name", "-p", default="", metavar="NAME", help="of the bundle (default: the image's)"

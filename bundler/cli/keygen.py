@@ -6,22 +6,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bundler.cli.console import Console, Result
-from bundler.cli.options import add_force_option, read_passphrase
+from bundler.cli.options import add_force_option, parse_path, read_passphrase
 from bundler.workflow.keys import write_key_pair
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "--key", "-k", type=Path, default=Path("pk.pem"), metavar="PEM", help="default: pk.pem"
+        "--key",
+        "-k",
+        type=parse_path,
+        default=Path("pk.pem"),
+        metavar="PEM",
+        help="default: pk.pem",
     )
     parser.add_argument(
-        "--cert", "-c", type=Path, default=Path("cert.pem"), metavar="PEM", help="default: cert.pem"
+        "--cert",
+        "-c",
+        type=parse_path,
+        default=Path("cert.pem"),
+        metavar="PEM",
+        help="default: cert.pem",
     )
     parser.add_argument("--common-name", default="", metavar="NAME", help="default: your login")
     parser.add_argument(
         "--passphrase-file",
-        type=Path,
+        type=parse_path,
         metavar="FILE",
         help="first line: a passphrase to encrypt the private key with (default: not encrypted)",
     )

@@ -72,7 +72,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         arguments, console, source.fetch(), keys, is_same_region=target.is_same_region
     )
     parts = find_parts(source.store, migration.source, progress=console)
-    prepare_bucket(arguments, target.cloud, target.location)
+    prepare_bucket(arguments, target.cloud, target.location, console)
     manifest, facts = _send(arguments, console, source, target, migration, keys, parts)
     if facts["unproven_count"]:
         console.warn(

@@ -77,6 +77,17 @@ def add_resume_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def parse_path(text: str) -> Path:
+    """A path; an empty one, such as of a variable that is not set, would be the directory.
+
+    Raises:
+        argparse.ArgumentTypeError: it is empty.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got ''")
+    return Path(text)
+
+
 def is_url(text: str) -> bool:
     """Whether an argument names something in S3, not a file."""
     return text.startswith("s3://")
@@ -86,7 +97,7 @@ def add_passphrase_option(parser: argparse.ArgumentParser) -> None:
     """--passphrase-file."""
     parser.add_argument(
         "--passphrase-file",
-        type=Path,
+        type=parse_path,
         metavar="FILE",
         help="first line: the private key's passphrase (default: asked for on a terminal)",
     )

@@ -3,6 +3,7 @@
 import argparse
 import os
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from bundler.aws.ec2 import Ec2ImageRegistry
@@ -29,6 +30,7 @@ from bundler.cli.options import (
     add_resume_option,
     add_transfer_options,
     choice,
+    parse_path,
 )
 from bundler.cli.register import add_registration_options, register
 from bundler.cli.upload import add_bucket_options, parse_destination
@@ -37,7 +39,12 @@ from bundler.host.image_file import ImageSource
 from bundler.host.processors import processor_count
 from bundler.host.state_file import StateFile
 from bundler.model.file_name import manifest_name
-from bundler.model.image import ImageLocation, ImageType, VirtualizationType
+from bundler.model.image import (
+    Architecture,
+    ImageLocation,
+    ImageType,
+    VirtualizationType,
+)
 from bundler.model.registration import Registration
 from bundler.workflow.bundle_image import (
     BundleKeys,
@@ -48,7 +55,7 @@ from bundler.workflow.bundle_image import (
 )
 from bundler.workflow.doctor import Status
 from bundler.workflow.image_contents import find_contents
-from bundler.workflow.local_checks import check_contents
+from bundler.workflow.local_checks import check_architecture, check_contents
 from bundler.workflow.publish import (
     ANEW,
     find_taken_name,
@@ -68,7 +75,7 @@ from bundler.workflow.upload import find_bundle
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="raw image or block device")
+    parser.add_argument("image", type=parse_path, metavar="IMAGE", help="raw image or block device")
     parser.add_argument("location", metavar="s3://BUCKET/PREFIX")
     add_registration_options(parser)
     parser.add_argument(
@@ -88,7 +95,7 @@ def add_state_option(parser: argparse.ArgumentParser) -> None:
     """--state-dir."""
     parser.add_argument(
         "--state-dir",
-        type=Path,
+        type=parse_path,
         metavar="DIR",
         help="where it is kept what an interrupted run has done (default: "
         "$XDG_STATE_HOME/ami-bundler, or ~/.local/state/ami-bundler)",
@@ -129,17 +136,17 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         registry = Ec2ImageRegistry(cloud.ec2(), cloud.transport)
         state = _open_state(stack, arguments, console, source, spec, registration.location)
         earlier = None if arguments.no_resume else _load(state, source, keys, console)
-        is_ours = earlier is not None and bool(earlier.manifests)
-        ami = find_taken_name(registry, registration, is_ours=is_ours)
-        prepare_bucket(arguments, cloud, location)
+        ours = earlier.manifests if earlier else {}
+        ami = find_taken_name(registry, registration, is_ours=bool(ours))
+        prepare_bucket(arguments, cloud, location, console)
         store = open_store(cloud, location, acl=arguments.acl)
-        ours = earlier.manifests if earlier else ()
         found = find_bundle(store, name, force=arguments.force, ours=ours)
         described = describe_manifest(source, spec, keys.ec2)
         bundle = find_whole_bundle(store, found, earlier, described=described, progress=console)
         if bundle is None:
             if ami:
                 raise name_is_taken(registration.name, ami, registration.location)
+            found = replace(found, is_same=False, has_own_parts=state.has_earlier_run)
             warn_of_amis(cloud, location, found, console)
             bundle = publish_bundle(
                 lambda: _plan(arguments, source),
@@ -165,7 +172,12 @@ def _check_image(arguments: argparse.Namespace, source: ImageSource, console: Co
     if arguments.type != ImageType.MACHINE:
         return
     kind = choice("--virtualization-type", arguments.virtualization_type, VirtualizationType)
-    for finding in check_contents(find_contents(source), source.path, kind):
+    contents = find_contents(source)
+    asked = choice("--arch", arguments.arch, Architecture) if arguments.arch else None
+    findings = [*check_contents(contents, source.path, kind)]
+    if asked and contents.architecture:
+        findings += check_architecture(contents.architecture, asked, asked)
+    for finding in findings:
         if finding.status is Status.WARN:
             console.warn(f"{source.path}: {finding.message}; {finding.remedy}")
 
@@ -216,7 +228,7 @@ def _open_state(
         raise
     except (BundlerError, RuntimeError) as error:  # the latter when there is no home directory
         if arguments.state_dir:
-            raise
+            raise type(error)(f"{error}; name another --state-dir") from error
         console.warn(f"{error}: a run that is interrupted cannot be resumed; see --state-dir")
     return PublishState(file, describe_source(source, spec, dig_holes=arguments.dig_holes))
 

@@ -12,6 +12,7 @@ from bundler.cli.options import (
     add_passphrase_option,
     add_transfer_options,
     is_url,
+    parse_path,
     passphrase,
     path_option,
 )
@@ -41,14 +42,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a file, or s3://BUCKET/KEY: then nothing but the image is written to the disk",
     )
     parser.add_argument(
-        "--key", "-k", type=Path, metavar="PEM", help="private key (default: EC2_PRIVATE_KEY)"
+        "--key", "-k", type=parse_path, metavar="PEM", help="private key (default: EC2_PRIVATE_KEY)"
     )
-    parser.add_argument("--output", "-o", type=Path, required=True, metavar="IMAGE")
+    parser.add_argument("--output", "-o", type=parse_path, required=True, metavar="IMAGE")
     parser.add_argument(
-        "--cert", "-c", type=Path, metavar="PEM", help="of whoever signed; checks the signature"
+        "--cert",
+        "-c",
+        type=parse_path,
+        metavar="PEM",
+        help="of whoever signed; checks the signature",
     )
     parser.add_argument(
-        "--parts", "-s", type=Path, metavar="DIR", help="default: the manifest's directory"
+        "--parts", "-s", type=parse_path, metavar="DIR", help="default: the manifest's directory"
     )
     parser.add_argument(
         "--as-ec2", action="store_true", help="the key is the cloud's, not the user's"

@@ -20,6 +20,7 @@ from bundler.cli.options import (
     add_resume_option,
     add_transfer_options,
     is_url,
+    parse_path,
 )
 from bundler.errors import UsageError
 from bundler.model.file_name import MANIFEST_SUFFIX
@@ -31,10 +32,10 @@ from bundler.workflow.upload import find_bundle, upload_bundle
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("manifest", type=Path, metavar="MANIFEST")
+    parser.add_argument("manifest", type=parse_path, metavar="MANIFEST")
     parser.add_argument("location", metavar="s3://BUCKET/PREFIX")
     parser.add_argument(
-        "--parts", "-s", type=Path, metavar="DIR", help="default: the manifest's directory"
+        "--parts", "-s", type=parse_path, metavar="DIR", help="default: the manifest's directory"
     )
     add_bucket_options(parser)
     add_force_option(parser, "a bundle of that name")
@@ -91,7 +92,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     cloud = open_cloud(arguments)
     with console.task(f"uploading {name}", signed.manifest.bundled_size) as advance:
         store = open_store(cloud, location, acl=arguments.acl, progress=advance)
-        prepare_bucket(arguments, cloud, location)
+        prepare_bucket(arguments, cloud, location, console)
         ours = (manifest_sha1(document),)
         found = find_bundle(store, name, force=arguments.force, ours=ours)
         warn_of_amis(cloud, location, found, console)

@@ -12,6 +12,7 @@ from bundler.cli.options import (
     add_passphrase_option,
     add_transfer_options,
     is_url,
+    parse_path,
     passphrase,
     path_option,
 )
@@ -39,10 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("manifest", metavar="MANIFEST", help="a file, or s3://BUCKET/KEY")
     parser.add_argument(
-        "--cert", "-c", type=Path, metavar="PEM", help="of whoever signed; checks the signature"
+        "--cert",
+        "-c",
+        type=parse_path,
+        metavar="PEM",
+        help="of whoever signed; checks the signature",
     )
     parser.add_argument(
-        "--parts", "-s", type=Path, metavar="DIR", help="default: the manifest's directory"
+        "--parts", "-s", type=parse_path, metavar="DIR", help="default: the manifest's directory"
     )
     parser.add_argument(
         "--deep",
@@ -51,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "in S3 read every part, and do the same if there is a key",
     )
     parser.add_argument(
-        "--key", "-k", type=Path, metavar="PEM", help="for --deep (default: EC2_PRIVATE_KEY)"
+        "--key", "-k", type=parse_path, metavar="PEM", help="for --deep (default: EC2_PRIVATE_KEY)"
     )
     parser.add_argument(
         "--as-ec2", action="store_true", help="the key is the cloud's, not the user's"

@@ -5,12 +5,13 @@ The price: who is stopped in between has no list of the parts any more.  Their n
 whose they are, and `leftovers` takes them by their names.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from bundler.errors import (
     AwsRefusedError,
     InputError,
+    InUseError,
     ManifestError,
     TransferError,
     UsageError,
@@ -19,6 +20,7 @@ from bundler.model.file_name import MANIFEST_SUFFIX, is_part_of, manifest_name
 from bundler.model.image import ImageLocation
 from bundler.model.manifest import Manifest, SignedManifest
 from bundler.model.stored import StoredObject
+from bundler.workflow.claimed_parts import find_claims
 from bundler.workflow.find_objects import find_objects
 from bundler.workflow.manifest_file import fetch_manifest
 from bundler.workflow.ports import BundleStore
@@ -73,6 +75,7 @@ def plan_deletion(
 
     Raises:
         ManifestError, InputError: the manifest is malformed, or names what is not its own.
+        InUseError: another manifest names its parts too, and `force` is not given.
         VerificationError: from `check`.
         AwsRefusedError: there is no manifest, or S3 refuses.
         TransferError: S3 cannot be reached.
@@ -89,6 +92,10 @@ def plan_deletion(
         named = dict.fromkeys(_named_parts(store, name, check, force=force, leftovers=leftovers))
     found = find_objects(store, named, own)
     strays = sorted(own.keys() - named.keys())
+    claims = find_claims(store, name, own.keys() | named.keys())
+    _check_claims(location, claims, named, force=force)
+    # What another manifest names is nobody's leftover.
+    strays = [stray for stray in strays if stray not in claims]
     going = (*found.found, *found.unlisted, *(strays if leftovers else ()))
     foreign_count = sum(not is_part_of(part, name) for part in going)
     return Deletion(
@@ -187,6 +194,22 @@ def _named_parts(
     check(signed)
     _check_part_names(store.location.join(manifest_name(name)), signed.manifest, name, force=force)
     return tuple(part.filename for part in signed.manifest.parts)
+
+
+def _check_claims(
+    location: ImageLocation, claims: Mapping[str, str], named: Collection[str], *, force: bool
+) -> None:
+    """Another bundle may have the same parts: under its name, say, a copy of this manifest.
+
+    Raises:
+        InUseError: it has, and `force` is not given.
+    """
+    shared = [part for part in named if part in claims]
+    if shared and not force:
+        raise InUseError(
+            f"delete {location.url}: {len(shared)} of its parts are those of {claims[shared[0]]} "
+            f"too, such as {shared[0]!r}; --force deletes them"
+        )
 
 
 def _check_part_names(

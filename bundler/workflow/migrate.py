@@ -21,6 +21,7 @@ from bundler.workflow.ports import Advance, BundleReader, BundleStore, Progress
 from bundler.workflow.stored_parts import fetch_parts
 from bundler.workflow.upload import (
     FoundBundle,
+    check_first_part,
     put_manifest,
     remove_old_manifest,
     remove_old_parts,
@@ -99,12 +100,16 @@ def migrate_bundle(
         HostError: no room for a part of a size that we do not make.
     """
     unread: frozenset[int] = frozenset()
+    check_first_part(store, found, manifest.parts[0])
     try:
         if is_streaming:
             unread = _find_held(store, parts, found) if resume else unread
             unread_size = sum(stored.size for part, stored in parts if part.index in unread)
             advance(unread_size)
             missing = [part for part, _ in parts if part.index not in unread]
+            for part, _ in parts:
+                if part.index in unread:
+                    store.grant(part.filename)
             size = _stream(source, store, manifest, missing, found=found, resume=resume)
             check_bundled_size(manifest, unread_size + size)
         else:
@@ -135,6 +140,7 @@ def _copy(
             sha1=part.digest.value,
             stored=stored,
             may_be_held=resume and found.may_hold(part.filename, stored.size),
+            only_new=found.expects_none(part.filename),
         )
 
 
@@ -158,7 +164,13 @@ def _stream(
             size = body.seek(0, io.SEEK_END)
             total += size
             may_be_held = resume and found.may_hold(part.filename, size)
-            store.put(part.filename, body, sha1=part.digest.value, may_be_held=may_be_held)
+            store.put(
+                part.filename,
+                body,
+                sha1=part.digest.value,
+                may_be_held=may_be_held,
+                only_new=found.expects_none(part.filename),
+            )
     return total
 
 

@@ -93,8 +93,10 @@ class BundleReader(Protocol):
             TransferError: S3 cannot be reached.
         """
 
-    def list(self, prefix: str) -> Iterator[StoredObject]:
+    def list(self, prefix: str, *, is_deep: bool = True) -> Iterator[StoredObject]:
         """The objects whose name begins with `prefix`; what is newest may be missing.
+
+        Unless `is_deep` those are left out that have a slash behind it.
 
         Raises:
             AwsRefusedError: S3 refused.
@@ -147,6 +149,7 @@ class BundleStore(BundleReader, Protocol):
         sha1: bytes,
         stored: StoredObject,
         may_be_held: bool = False,
+        only_new: bool = False,
     ) -> None:
         """Copy an object of that SHA-1 within S3, in the background, as put() does.
 
@@ -155,6 +158,13 @@ class BundleStore(BundleReader, Protocol):
 
         Raises:
             VerificationError: the copy is not what it must be.
+            AwsRefusedError, ExistsError, TransferError: as put().
+        """
+
+    def grant(self, name: str) -> None:
+        """Let an object that is there be read by whom put() lets read, in the background.
+
+        Raises:
             AwsRefusedError, TransferError: as put().
         """
 

@@ -103,19 +103,17 @@ def publish_bundle(
         state.begin(plan.extents, secret, keys.user)
         return run(plan, secret, found)
 
-    # Whatever manifest is there is not the one that will be sent.
-    other = replace(found, is_same=False)
     try:
         if earlier is None:
-            bundle = run_anew(other)
+            bundle = run_anew(found)
         else:
             try:
                 plan = make_plan().with_extents(earlier.extents)
-                bundle = run(plan, earlier.secret, other)
+                bundle = run(plan, earlier.secret, found)
             except PartChangedError:
                 _logger.warning("%s: a part comes out different than before; %s", spec.name, ANEW)
                 store.flush()
-                bundle = run_anew(replace(other, has_own_parts=True))
+                bundle = run_anew(replace(found, has_own_parts=True))
     except BaseException:
         store.cancel()
         raise
@@ -130,7 +128,7 @@ def find_whole_bundle(
     described: str,
     progress: Progress,
 ) -> Bundle | None:
-    """The bundle that an interrupted run has finished after all.
+    """The bundle that an interrupted run has finished after all, readable for whom it shall be.
 
     None when there is none; when what it was to say, `described` by describe_manifest(), was
     something else; or when S3 does not have all its parts any more.
@@ -148,6 +146,10 @@ def find_whole_bundle(
     except VerificationError as error:
         _logger.warning("%s; it is sent again", error)
         return None
+    for part in signed.manifest.parts:
+        store.grant(part.filename)
+    store.grant(manifest_name(found.name))
+    store.flush()
     data_size = sum(extent.size for extent in earlier.extents)
     return Bundle(manifest=signed.manifest, document=document, data_size=data_size)
 

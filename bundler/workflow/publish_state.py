@@ -78,6 +78,8 @@ class PublishState:
         self._file = file
         self._source = source
         self._digests: dict[int, Digest] = {}
+        self.has_earlier_run = bool(file and file.lines())
+        """Whether a run that was interrupted may have put parts, whether it is continued or not."""
 
     def load(self, image_size: int, key: RSAPrivateKey) -> EarlierRun | str:
         """The interrupted run that this one continues; else why there is none, empty: no run.
@@ -97,7 +99,7 @@ class PublishState:
             if (was := source.get(name)) == value:
                 continue
             if name == "mtime_ns":  # nanoseconds, which tell nobody anything
-                return f"{_WORDS[name]} is another"
+                return f"{_WORDS[name]} has changed since"
             return f"{_WORDS[name]} has changed from {was} to {value}"
         try:
             wrapped = WrappedKey(key=bytes.fromhex(head["key"]), iv=bytes.fromhex(head["iv"]))

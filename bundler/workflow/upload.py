@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundler.errors import ExistsError
+from bundler.model.bundle import Part
 from bundler.model.digest import Digest
 from bundler.model.file_name import is_part_of, manifest_name, part_name, part_names
 from bundler.model.image import ImageLocation
@@ -26,16 +27,27 @@ class FoundBundle:
     part_sizes: Mapping[str, int]
     """File names of parts, and their sizes in bytes."""
     has_own_parts: bool = False
-    """Whether this run has put parts there itself since."""
+    """Whether parts may be of this run, or of one that it continues, though none was listed."""
+    is_forced: bool = False
+    """Whether what is in the way may be replaced."""
 
     def expects_none(self, file_name: str) -> bool:
-        """Whether a part of that name can only be of somebody who writes the bundle meanwhile."""
-        is_known = self.is_same or self.has_own_parts or file_name in self.part_sizes
-        return not is_known
+        """Whether an object of that name, of other content, can only be somebody else's.
+
+        He writes the bundle meanwhile; or, when a manifest names parts as no part of its
+        bundle is named, it is another bundle's.
+        """
+        if self.is_same or self.has_own_parts:
+            return False
+        if not is_part_of(file_name, self.name):
+            return not self.is_forced
+        return file_name not in self.part_sizes
 
     def may_hold(self, file_name: str, size: int) -> bool:
         """Whether it is worth a request to ask if S3 holds just this part."""
-        return self.is_same or self.part_sizes.get(file_name) == size
+        # Other bundles' names were not listed.
+        is_listed = is_part_of(file_name, self.name)
+        return self.is_same or not is_listed or self.part_sizes.get(file_name) == size
 
 
 def find_bundle(
@@ -69,6 +81,7 @@ def find_bundle(
         has_manifest=manifest is not None,
         is_same=is_same,
         part_sizes={stored.name: stored.size for stored in parts},
+        is_forced=force,
     )
 
 
@@ -133,6 +146,23 @@ def put_manifest(
     store.flush()
 
 
+def check_first_part(store: BundleStore, found: FoundBundle, part: Part) -> None:
+    """Refuse early to write among the parts of another bundle; the store guards each of them.
+
+    Raises:
+        ExistsError: a part that is not named as this bundle's own is there, of other content.
+        AwsRefusedError, TransferError: S3 refuses, or cannot be reached.
+    """
+    if is_part_of(part.filename, found.name) or not found.expects_none(part.filename):
+        return
+    there = store.head(part.filename)
+    if there is not None and there.sha1 and there.sha1 != part.digest.value:
+        raise ExistsError(
+            f"write bundle: {store.location.join(part.filename).url} exists, and is another "
+            "bundle's; choose another prefix, or --force replaces it"
+        )
+
+
 def remove_old_manifest(store: BundleStore, found: FoundBundle) -> None:
     """Before the first part is overwritten: without its manifest nobody believes a bundle."""
     if found.has_manifest and not found.is_same:
@@ -167,6 +197,7 @@ def upload_bundle(
     """
     manifest = signed.manifest
     check_parts_present(directory, manifest)
+    check_first_part(store, found, manifest.parts[0])
     total = 0
     try:
         for part in manifest.parts:

@@ -192,7 +192,7 @@ def test_what_is_refused(
     ("source", "output", "code", "pattern"),
     [
         (PLAIN, "s3://goal/new.manifest.xml", USAGE, r"expected a file to write"),
-        (PLAIN, "/nowhere/new", MISSING, r"write to /nowhere: No such file"),
+        (PLAIN, "/nowhere/new", MISSING, r"write to /nowhere: no such directory"),
         (Path("/nowhere/x"), "new", MISSING, r"read manifest /nowhere/x: No such file"),
         (VECTORS / "tiny.img", "new", BAD_INPUT, r"tiny.img: not XML"),
     ],

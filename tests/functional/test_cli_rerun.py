@@ -18,7 +18,7 @@ from tests.support.cloud import (
     make_bucket,
     s3_client,
 )
-from tests.support.faults import Request
+from tests.support.faults import Fault, FaultKind, Request
 from tests.support.images import random_bytes
 from tests.support.in_process import run_here
 from tests.support.stored import check_whole, read_files, sent_parts, stored_objects
@@ -326,3 +326,141 @@ def test_doctor_knows_what_register_would_do(moto: CloudServer, image: Path) -> 
     outcome = run(moto, "doctor", "register", URL, "--name", "web 1")
     assert outcome.code == 0, outcome.text
     assert "of this very manifest" in outcome.text
+
+
+# What a review found
+
+
+def granted(server: CloudServer) -> set[str]:
+    """File names of the objects that were given EC2's ACL by requests of their own."""
+    return {
+        request.path.rpartition("/")[2]
+        for request in server.requests
+        if request.headers.get("x-amz-acl") == "aws-exec-read" and "acl" in request.query
+    }
+
+
+def test_a_bundle_that_is_whole_gets_the_acl_that_is_asked_for(
+    moto: CloudServer, image: Path
+) -> None:
+    publish_without_registration(moto, image)
+    outcome = publish(moto, image, "--acl", "aws-exec-read", "--enable-acls")
+    assert outcome.code == 0, outcome.errors
+    assert sent_parts(moto) == []
+    assert granted(moto) == set(stored_objects(moto, "images", "web/"))
+
+
+@pytest.mark.parametrize("more", [(), ("--stream",)], ids=["copy", "stream"])
+def test_what_is_migrated_already_gets_the_acl_that_is_asked_for(
+    moto: CloudServer, image: Path, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    make_bucket(moto, "goal")
+    manifest = bundle(image, tmp_path / "bundle", "--part-size", str(PART_SIZE))
+    assert run(moto, "upload", manifest, LOCATION, "--acl", "none").code == 0
+    keys: list[str | Path] = ["--key", USER_KEY, "--cert", USER_CERT, "--ec2-cert", EC2_CERT]
+    words: list[str | Path] = ["migrate", URL, "s3://goal/x", *keys, *more]
+    assert run(moto, *words, "--acl", "none").code == 0
+    moto.requests.clear()
+    assert run(moto, *words, "--enable-acls").code == 0
+    assert granted(moto) == set(read_files(manifest.parent))
+
+
+def test_a_bundle_of_an_ami_is_not_replaced_unasked(moto: CloudServer, image: Path) -> None:
+    """All was done, and only the reply to the registration was lost."""
+    publish_without_registration(moto, image)
+    image_id = run(moto, "register", URL, "--name", "web 1").text.strip()
+    before = stored_objects(moto, "images", "web/")
+    refused = publish(moto, image, "--name", "web 2", "--arch", "arm64")
+    assert refused.code == 2
+    assert f"is what {image_id} is registered from; --force replaces it" in refused.errors
+    assert stored_objects(moto, "images", "web/") == before
+    outcome = publish(moto, image, "--name", "web 2", "--arch", "arm64", "--force")
+    assert outcome.code == 0, outcome.errors
+    assert f"registered from it any more: {image_id}" in outcome.errors
+
+
+def test_who_does_not_answer_at_once_is_not_waited_for(
+    moto: CloudServer, image: Path, tmp_path: Path
+) -> None:
+    assert publish(moto, image).code == 0
+    manifest = bundle(image, tmp_path / "bundle", "--part-size", str(PART_SIZE))
+    moto.requests.clear()
+    busy = Reply(status="503 Service Unavailable")
+    moto.intercept = lambda request: busy if request.path == "/" else None
+    outcome = run(moto, "upload", manifest, LOCATION, "--enable-acls", "--force", "--json")
+    assert outcome.code == 0, outcome.errors
+    assert json.loads(outcome.text)["retry_count"] == 0
+    assert len([request for request in moto.requests if request.path == "/"]) == 1
+
+
+NO_LISTING = Reply(
+    status="200 OK",
+    body=b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
+    headers=(("Content-Type", "application/xml"),),
+)
+
+
+@pytest.mark.parametrize("more", [(), ("--no-resume",)])
+@pytest.mark.parametrize("keeps_time", [False, True])
+def test_own_parts_that_are_not_listed_yet_are_replaced(
+    server: CloudServer, image: Path, more: tuple[str, ...], *, keeps_time: bool
+) -> None:
+    refusal = error_reply("403 Forbidden", "AccessDenied")
+    server.intercept = lambda request: (
+        refusal if request.method == "PUT" and "manifest" in request.path else None
+    )
+    assert publish(server, image).code == 6
+    state = image.stat()
+    image.write_bytes(random_bytes(4 * PART_SIZE, 77))
+    if keeps_time:
+        os.utime(image, ns=(state.st_atime_ns, state.st_mtime_ns))
+    server.intercept = lambda request: NO_LISTING if "list-type" in request.query else None
+    outcome = publish(server, image, *more)
+    assert outcome.code == 0, outcome.errors
+    server.intercept = lambda request: None
+    assert check_whole(stored_objects(server, "images", "web/"))
+
+
+def test_an_object_whose_reply_was_lost_is_counted(
+    server: CloudServer, image: Path, tmp_path: Path
+) -> None:
+    manifest = bundle(image, tmp_path / "bundle", "--part-size", str(PART_SIZE))
+    server.faults.add(Fault(kind=FaultKind.DROP_RESPONSE, method="PUT", path="part.2"))
+    words = ("--acl", "none", "--json", "--retry-delay", "0.01")
+    facts = json.loads(run(server, "upload", manifest, LOCATION, *words).text)
+    told = (facts["transferred_count"], facts["held_count"], facts["retry_count"])
+    assert told == (len(read_files(manifest.parent)), 0, 1)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html xmlns='http://www.w3.org/1999/xhtml'><body>Log in</body></html>",
+        b"",
+        b"<ListBucketResult><IsTruncated>false</IsTruncated><Contents/></ListBucketResult>",
+        b"<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a</Key><Size>1</Size>"
+        b"<LastModified>99999999999999999999</LastModified></Contents></ListBucketResult>",
+    ],
+    ids=["a page", "nothing", "no key", "no time"],
+)
+def test_what_is_no_listing_is_no_empty_one(moto: CloudServer, body: bytes) -> None:
+    moto.intercept = lambda request: (
+        Reply(status="200 OK", body=body) if "list-type" in request.query else None
+    )
+    refused = run(moto, "ls", "s3://images", "--no-amis", "--max-attempts", "1")
+    check_refused(refused, 7, "expected an answer of AWS, got one")
+
+
+def test_head_tells_the_right_region_in_a_header_alone(moto: CloudServer, image: Path) -> None:
+    assert publish(moto, image).code == 0
+    headers = (("x-amz-bucket-region", "us-west-2"),)
+    reply = Reply(status="400 Bad Request", headers=headers)
+    moto.intercept = lambda request: reply if request.method == "HEAD" else None
+    check_refused(run(moto, "verify", URL), 6, "the bucket is in us-west-2")
+
+
+def test_a_new_bucket_is_told_of(server: CloudServer, image: Path, tmp_path: Path) -> None:
+    manifest = bundle(image, tmp_path / "bundle", "--part-size", str(PART_SIZE))
+    outcome = run(server, "upload", manifest, "s3://brand-new/web", "--acl", "none")
+    assert outcome.code == 0, outcome.errors
+    assert f"there was no bucket s3://brand-new: it is created, in {REGION}" in outcome.errors

@@ -34,8 +34,8 @@ class MemoryBundleStore:
     put_failures: dict[str, BundlerError] = field(default_factory=dict)
     get_failures: dict[str, BundlerError] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
-    """Each call in order: "put NAME", "held NAME", "copy NAME", "flush", "cancel", "get NAME",
-    "head NAME", "list PREFIX", "delete NAME", "abort PREFIX"."""
+    """Each call in order: "put NAME", "held NAME", "copy NAME", "grant NAME", "flush", "cancel",
+    "get NAME", "head NAME", "list PREFIX", "delete NAME", "abort PREFIX"."""
     knows_sha1: bool = True
     """Whether head() tells a SHA-1, as S3 does, or none, as other servers."""
     unlisted: set[str] = field(default_factory=set)
@@ -83,6 +83,7 @@ class MemoryBundleStore:
         sha1: bytes,
         stored: StoredObject,
         may_be_held: bool = False,
+        only_new: bool = False,
     ) -> None:
         self._raise_failure()
         there = self._stored(name) if may_be_held and name in self.objects else None
@@ -91,10 +92,16 @@ class MemoryBundleStore:
             return
         self.calls.append(f"copy {name}")
         self._failure = self.put_failures.get(name)
+        if only_new and name in self.objects:
+            self._failure = ExistsError(f"copy {name}: somebody else has put it there meanwhile")
         if self._failure is None:
             content = self.copy_sources.get(source.url, b"")
             _check_sha1(name, content, sha1)
             self.objects[name] = content
+
+    def grant(self, name: str) -> None:
+        self._raise_failure()
+        self.calls.append(f"grant {name}")
 
     def flush(self) -> None:
         self.calls.append("flush")
@@ -139,10 +146,11 @@ class MemoryBundleStore:
         self.calls.append(f"head {name}")
         return self._stored(name) if name in self.objects else None
 
-    def list(self, prefix: str) -> Iterator[StoredObject]:
+    def list(self, prefix: str, *, is_deep: bool = True) -> Iterator[StoredObject]:
         self.calls.append(f"list {prefix}")
         for name in sorted(self.objects):
-            if name.startswith(prefix) and name not in self.unlisted:
+            is_meant = is_deep or "/" not in name.removeprefix(prefix)
+            if name.startswith(prefix) and is_meant and name not in self.unlisted:
                 yield replace(self._stored(name), sha1=b"")
 
     def delete(self, names: Sequence[str]) -> None:

@@ -38,7 +38,7 @@ def sent_parts(server: CloudServer) -> list[str]:
     return [
         request.path.rpartition("/")[2]
         for request in server.requests
-        if request.method == "PUT" and ".part." in request.path
+        if request.method == "PUT" and ".part." in request.path and request.query != "acl"
     ]
 
 
