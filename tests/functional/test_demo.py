@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bundler.aws.embedded import embedded_cloud
 from bundler.aws.session import Cloud
 from bundler.aws.sts import account_id
+from bundler.embedded.ec2 import Ec2Settings, EmbeddedEc2
+from bundler.embedded.server import embedded_cloud
 from bundler.errors import MissingError
 from tests.support.images import random_bytes, sha256_of, striped, write_image
 from tests.support.tools import (
@@ -101,7 +102,7 @@ def test_an_image_of_ones_own(
         "publish",
         "download",
         "unbundle with your key",
-        "unbundle with EC2's key",
+        "launch with EC2's key",
     ]
     assert all(stage["seconds"] > 0 and stage["bytes_per_second"] > 0 for stage in stages)
     assert "$ ami-bundler publish " in outcome.errors
@@ -193,7 +194,7 @@ def test_the_environment_is_given_back_and_the_port_too(
     monkeypatch.setenv("AWS_PROFILE", "mine")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     before = dict(os.environ)
-    with embedded_cloud(tmp_path) as url:
+    with embedded_cloud(tmp_path, EmbeddedEc2(Ec2Settings())) as url:
         assert "AWS_PROFILE" not in os.environ
         assert url.startswith("http://127.0.0.1:")
         cloud = Cloud.open(region="us-east-1", endpoint_url=url)
