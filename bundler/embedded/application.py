@@ -12,6 +12,8 @@ from moto.moto_server.werkzeug_app import (
 from moto.s3.responses import S3Response
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from bundler.embedded.attributes import AttributeActions
+from bundler.embedded.copies import CopyActions
 from bundler.embedded.ec2 import EmbeddedEc2
 from bundler.embedded.images import ImageActions
 from bundler.embedded.instances import InstanceActions
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
 
-class EmbeddedEc2Response(ImageActions, InstanceActions):
+class EmbeddedEc2Response(ImageActions, AttributeActions, CopyActions, InstanceActions):
     """All that the embedded EC2 answers otherwise than moto."""
 
 

@@ -50,6 +50,8 @@ class EmbeddedEc2:
         """Held while images are made or removed."""
         self.tokens: dict[tuple[str, str], tuple[dict[str, Any], str]] = {}
         """Arguments and image of each request, by its region and ClientToken."""
+        self.ephemeral: dict[str, tuple[dict[str, Any], ...]] = {}
+        """Instance store volumes that each instance maps, by its id."""
         self._volumes: dict[str, Future[RootVolume]] = {}
         self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(LAUNCH_COUNT, thread_name_prefix="launch")

@@ -76,7 +76,12 @@ class ImageActions(Ec2Actions):
             return mapping
         defaults = {"DeleteOnTermination": True, "VolumeType": "standard", "Encrypted": False}
         if "SnapshotId" in volume:
-            snapshot = self.ec2_backend.get_snapshot(volume["SnapshotId"])
+            snapshot = self.ec2_backend.snapshots.get(volume["SnapshotId"])
+            if snapshot is None:
+                raise EC2ClientError(
+                    "InvalidSnapshot.NotFound",
+                    f"The snapshot '{volume['SnapshotId']}' does not exist.",
+                )
             defaults |= {"VolumeSize": snapshot.volume_size, "Encrypted": snapshot.encrypted}
         return {**mapping, "Ebs": {**defaults, **volume}}
 

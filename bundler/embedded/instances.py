@@ -10,6 +10,7 @@ from moto.ec2.models.instances import Instance, InstanceState, StateReason
 from bundler.embedded.actions import Ec2Actions, answered
 from bundler.embedded.ami import INSTANCE_STORE, EmbeddedAmi
 from bundler.embedded.image_request import check_ephemeral
+from bundler.embedded.mappings import change_mappings
 
 DEFAULT_TYPE = "m1.small"
 """Source: RunInstances, `InstanceType`."""
@@ -28,11 +29,17 @@ class InstanceActions(Ec2Actions):
             for reservation in self.ec2_backend.reservations.values():
                 if any(instance.client_token == token for instance in reservation.instances):
                     return ActionResult(reservation)
+        if ami is None:
+            return super().run_instances()
+        mappings = change_mappings(
+            ami.block_device_mappings, arguments.get("BlockDeviceMappings", [])
+        )
+        # moto takes every mapping for an EBS volume.
+        self.params["BlockDeviceMappings"] = [m for m in mappings if "Ebs" in m]
         result = super().run_instances()
         made: Any = result.result
-        if ami is not None:
-            for instance in made.instances:
-                self._become(instance, ami)
+        for instance in made.instances:
+            self._become(instance, ami, mappings)
         return result
 
     def _check_launch(self, arguments: dict[str, Any]) -> EmbeddedAmi | None:
@@ -57,22 +64,16 @@ class InstanceActions(Ec2Actions):
                 )
         return ami
 
-    def _parse_block_device_mapping(self) -> list[dict[str, Any]]:
-        """The EBS volumes to attach: moto takes every mapping for one."""
-        given = self._get_param("BlockDeviceMappings", [])
-        volumes = [mapping for mapping in given if "Ebs" in mapping]
-        if not volumes:
-            return []
-        self.params["BlockDeviceMappings"] = volumes
-        return list(super()._parse_block_device_mapping())
-
-    def _become(self, instance: Instance, ami: EmbeddedAmi) -> None:
+    def _become(
+        self, instance: Instance, ami: EmbeddedAmi, mappings: tuple[dict[str, Any], ...]
+    ) -> None:
         """What moto does not know of an instance of this AMI."""
         instance.kernel, instance.ramdisk = ami.kernel_id, ami.ramdisk_id
+        self.ec2.ephemeral[instance.id] = tuple(m for m in mappings if "VirtualName" in m)
         if not ami.is_s3_backed:
             return
         instance.root_device_type = INSTANCE_STORE
-        if not any("Ebs" in mapping for mapping in self.arguments.get("BlockDeviceMappings", [])):
+        if not any("Ebs" in mapping for mapping in mappings):
             instance.teardown_defaults()  # the EBS root volume that moto gives to all
         instance._state = InstanceState("pending", 0)
 

@@ -94,10 +94,10 @@ def _inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
             yield inflater.decompress(waiting, CHUNK_SIZE)
             waiting = inflater.unconsumed_tail
         if inflater.unused_data or (waiting and inflater.eof):
-            raise VerificationError("gunzip: more bytes behind the end of the stream")
+            raise ValueError("gunzip: more bytes behind the end of the stream")
     yield inflater.flush()
     if not inflater.eof:
-        raise VerificationError("gunzip: the stream is cut short")
+        raise ValueError("gunzip: the stream is cut short")
 
 
 class _HashedStream(io.RawIOBase):

@@ -1,8 +1,9 @@
 """moto's S3, taught the ACL by which EC2 reads bundles."""
 
 from moto.core.common_types import TYPE_RESPONSE
-from moto.s3.models import FakeAcl, FakeGrant, FakeGrantee, FakeKey, s3_backends
+from moto.s3.models import FakeAcl, FakeGrant, FakeGrantee, FakeKey, get_canned_acl, s3_backends
 from moto.s3.responses import S3Response
+from moto.utilities.utils import get_partition
 
 from bundler.embedded.objects import FoundObject
 from bundler.errors import MissingError
@@ -60,6 +61,25 @@ class EmbeddedObjects:
         if not isinstance(key, FakeKey):
             raise MissingError(f"read {location.url}: the object is gone")
         return bytes(key.value)
+
+
+def ensure_bucket(name: str, account: str, region: str) -> None:
+    """Make a bucket that takes ACLs, if it is not there, as EC2 does for copies of AMIs."""
+    backend = s3_backends[account][get_partition(region)]
+    if name not in backend.buckets:
+        backend.create_bucket(name, region)
+        rule = {"Rule": {"ObjectOwnership": "BucketOwnerPreferred"}}
+        backend.put_bucket_ownership_controls(name, rule)
+
+
+def copy_readable(source: ImageLocation, target: ImageLocation) -> None:
+    """Copy an object so that EC2 can read the copy."""
+    partition, account = s3_backends.bucket_accounts[target.bucket]
+    data = EmbeddedObjects().read(source)
+    key = s3_backends[account][partition].put_object(target.bucket, target.key, data)
+    acl = get_canned_acl("private")
+    acl.grants.append(FakeGrant([EC2_READER], ["READ"]))
+    key.set_acl(acl)
 
 
 def _is_readable(acl: FakeAcl) -> bool:
