@@ -1,6 +1,9 @@
 """moto's S3, taught the ACL by which EC2 reads bundles."""
 
+from typing import Any
+
 from moto.core.common_types import TYPE_RESPONSE
+from moto.s3.exceptions import S3ClientError
 from moto.s3.models import FakeAcl, FakeGrant, FakeGrantee, FakeKey, get_canned_acl, s3_backends
 from moto.s3.responses import S3Response
 from moto.utilities.utils import get_partition
@@ -20,18 +23,28 @@ EC2_READER = FakeGrantee(
 
 
 class EmbeddedS3Response(S3Response):
-    """moto's answers, but that aws-exec-read is kept and shown, and ACLs in bodies are obeyed."""
+    """moto's answers, but that ACLs are obeyed: aws-exec-read, those in bodies, and none at all."""
 
     def _acl_from_headers(self, headers: dict[str, str]) -> FakeAcl | None:
         acl = super()._acl_from_headers(headers)
-        if acl is not None and headers.get("x-amz-acl") == EXEC_READ:
+        canned = headers.get("x-amz-acl")
+        if acl is not None and canned != "bucket-owner-full-control":
+            self._check_takes_acls()
+        if acl is not None and canned == EXEC_READ:
             acl.grants.append(FakeGrant([EC2_READER], ["READ"]))
         return acl
+
+    def _check_takes_acls(self) -> None:
+        bucket = self.backend.buckets.get(self.bucket_name)
+        rule: object = bucket.ownership_rule if bucket else None
+        if rule == "BucketOwnerEnforced":
+            raise S3ClientError("AccessControlListNotSupported", "The bucket does not allow ACLs")
 
     def put_object_acl(self) -> TYPE_RESPONSE:
         """PutObjectAcl: moto itself takes only what headers say."""
         status, headers, body = super().put_object_acl()
         if self.body and self._acl_from_headers(self.headers) is None:
+            self._check_takes_acls()
             acl = self._acl_from_body()
             self.backend.put_object_acl(self.bucket_name, self.parse_key_name(), acl)
         return status, headers, body
@@ -68,7 +81,7 @@ def ensure_bucket(name: str, account: str, region: str) -> None:
     backend = s3_backends[account][get_partition(region)]
     if name not in backend.buckets:
         backend.create_bucket(name, region)
-        rule = {"Rule": {"ObjectOwnership": "BucketOwnerPreferred"}}
+        rule: Any = "BucketOwnerPreferred"
         backend.put_bucket_ownership_controls(name, rule)
 
 

@@ -237,6 +237,11 @@ def test_who_may_read_is_known_however_it_was_said(server: CloudServer, ec2: "EC
     pieces: Any = {"Parts": [{"PartNumber": 1, "ETag": piece["ETag"]}]}
     s3.complete_multipart_upload(**part, UploadId=upload, MultipartUpload=pieces)
     assert is_readable("in pieces and public")
+    rule: Any = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    s3.put_bucket_ownership_controls(Bucket="images", OwnershipControls=rule)
+    check_code("AccessControlListNotSupported", s3.put_object, **part, Body=body, ACL=ACL)
+    check_code("AccessControlListNotSupported", s3.put_object_acl, **part, ACL=ACL)
+    s3.put_object(**part, Body=body)
 
 
 def test_a_launch_rebuilds_the_root_volume(server: CloudServer, ec2: "EC2Client") -> None:
