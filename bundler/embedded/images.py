@@ -9,7 +9,6 @@ from bundler.embedded.actions import Ec2Actions, answered
 from bundler.embedded.ami import EBS, INSTANCE_STORE, AmiTraits, EmbeddedAmi
 from bundler.embedded.image_filters import is_shown, matches
 from bundler.embedded.image_request import check_image_request, image_tags
-from bundler.model.manifest import Manifest
 
 DEFAULT_ROOT = "/dev/sda1"
 """The root device of an S3-backed AMI that names none."""
@@ -43,7 +42,6 @@ class ImageActions(Ec2Actions):
     def _s3_backed(self, arguments: dict[str, Any]) -> AmiTraits:
         location = arguments["ImageLocation"]
         manifest = self.ec2.check_bundle(self.objects, location, self.ec2_backend.region_name)
-        given = arguments.get("BlockDeviceMappings", [])
         # A manifest's kernel is for whoever has one: an hvm instance boots its own.
         is_pv = arguments.get("VirtualizationType") != "hvm"
         kernel, ramdisk = (manifest.kernel_id, manifest.ramdisk_id) if is_pv else ("", "")
@@ -53,7 +51,8 @@ class ImageActions(Ec2Actions):
             root_device_type=INSTANCE_STORE,
             root_device_name=arguments.get("RootDeviceName", DEFAULT_ROOT),
             architecture=arguments.get("Architecture", manifest.architecture),
-            mappings=tuple(given) or _mappings_of(manifest),
+            # Those of the manifest are for the instance's host: no answer shows them.
+            mappings=tuple(arguments.get("BlockDeviceMappings", [])),
             kernel_id=arguments.get("KernelId") or kernel or None,
             ramdisk_id=arguments.get("RamdiskId") or ramdisk or None,
         )
@@ -81,6 +80,10 @@ class ImageActions(Ec2Actions):
                 raise EC2ClientError(
                     "InvalidSnapshot.NotFound",
                     f"The snapshot '{volume['SnapshotId']}' does not exist.",
+                )
+            if snapshot.status != "completed":
+                raise EC2ClientError(
+                    "IncorrectState", f"The snapshot '{volume['SnapshotId']}' is not completed"
                 )
             defaults |= {"VolumeSize": snapshot.volume_size, "Encrypted": snapshot.encrypted}
         return {**mapping, "Ebs": {**defaults, **volume}}
@@ -170,16 +173,4 @@ def _traits(arguments: dict[str, Any], **traits: Any) -> AmiTraits:
         boot_mode=arguments.get("BootMode"),
         imds_support=arguments.get("ImdsSupport"),
         **traits,
-    )
-
-
-def _mappings_of(manifest: Manifest) -> tuple[dict[str, Any], ...]:
-    """The instance store volumes that a manifest maps."""
-    return tuple(
-        {
-            "DeviceName": f"/dev/{mapping.device.removeprefix('/dev/')}",
-            "VirtualName": mapping.virtual,
-        }
-        for mapping in manifest.block_device_mappings
-        if mapping.virtual.startswith("ephemeral")
     )

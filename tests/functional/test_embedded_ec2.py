@@ -14,6 +14,7 @@ from bundler.embedded.s3 import EC2_READER
 from bundler.errors import AwsRefusedError, VerificationError
 from tests.support.bundles import EC2_KEY, VECTORS, load_key
 from tests.support.cloud import CloudServer, cloud_server, open_cloud, s3_client
+from tests.support.ebs_backed import HVM, make_snapshot, register_ebs
 from tests.support.images import sha256_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 ACL: Literal["aws-exec-read"] = "aws-exec-read"
 LOCATION = "images/web/full.manifest.xml"
 PART = "web/full.part.0"
-HVM: dict[str, Any] = {"VirtualizationType": "hvm", "Architecture": "x86_64"}
 SETTINGS = Ec2Settings(private_key=load_key(EC2_KEY))
 
 
@@ -61,23 +61,6 @@ def names(ec2: "EC2Client", **filters: str) -> list[str]:
         {"Name": name.replace("_", "-"), "Values": [value]} for name, value in filters.items()
     ]
     return [image["Name"] for image in describe(ec2, Owners=["self"], Filters=chosen)]
-
-
-def make_snapshot(ec2: "EC2Client", size: int = 3) -> str:
-    volume = ec2.create_volume(Size=size, AvailabilityZone="us-east-1a")["VolumeId"]
-    snapshot = ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
-    ec2.delete_volume(VolumeId=volume)
-    return snapshot
-
-
-def register_ebs(ec2: "EC2Client", snapshot: str, name: str = "ebs") -> str:
-    mappings: Any = [
-        {"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": snapshot}},
-        {"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"},
-    ]
-    return ec2.register_image(
-        Name=name, RootDeviceName="/dev/xvda", BlockDeviceMappings=mappings, **HVM
-    )["ImageId"]
 
 
 def launch(ec2: "EC2Client", image_id: str, **more: Any) -> str:
@@ -124,7 +107,7 @@ def test_what_the_manifest_says_is_the_default(ec2: "EC2Client") -> None:
     (image,) = describe(ec2, ImageIds=[image_id])
     assert (image["VirtualizationType"], image["Architecture"]) == ("paravirtual", "i386")
     assert (image["KernelId"], image["RamdiskId"]) == ("aki-00806369", "ari-00806369")
-    assert image["BlockDeviceMappings"] == [{"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"}]
+    assert image["BlockDeviceMappings"] == []
 
 
 def test_an_image_of_a_snapshot(ec2: "EC2Client") -> None:
