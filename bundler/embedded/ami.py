@@ -85,6 +85,7 @@ class EmbeddedAmi(Ami):
         self.deregistration_protection = "disabled"
         self.platform_details, self.usage_operation = "Linux/UNIX", "RunInstances"
         self._pending_looks = pending_looks
+        self._is_new = pending_looks > 0
         self._unseen_looks = unseen_looks
 
     @property
@@ -110,6 +111,6 @@ class EmbeddedAmi(Ami):
             return False
         if self._pending_looks:
             self._pending_looks -= 1
-        elif self.state == "pending":
-            self.state = "available"
+        elif self._is_new:
+            self._is_new, self.state = False, "available"
         return True

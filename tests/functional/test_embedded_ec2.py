@@ -14,7 +14,7 @@ from bundler.embedded.s3 import EC2_READER
 from bundler.errors import AwsRefusedError, VerificationError
 from tests.support.bundles import EC2_KEY, VECTORS, load_key
 from tests.support.cloud import CloudServer, cloud_server, open_cloud, s3_client
-from tests.support.ebs_backed import HVM, make_snapshot, register_ebs
+from tests.support.ebs_backed import EPHEMERAL, HVM, make_snapshot, register_ebs
 from tests.support.images import sha256_of
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def test_what_the_manifest_says_is_the_default(ec2: "EC2Client") -> None:
 
 def test_an_image_of_a_snapshot(ec2: "EC2Client") -> None:
     snapshot = make_snapshot(ec2)
-    image_id = register_ebs(ec2, snapshot)
+    image_id = register_ebs(ec2, snapshot, EPHEMERAL)
     (image,) = describe(ec2, ImageIds=[image_id])
     assert (image["RootDeviceType"], image["ImageLocation"]) == ("ebs", "123456789012/ebs")
     root, ephemeral = image["BlockDeviceMappings"]
@@ -308,7 +308,7 @@ def test_pages_and_filters(ec2: "EC2Client") -> None:
     tags: Any = [{"ResourceType": "image", "Tags": [{"Key": "team", "Value": "web"}]}]
     for index in range(5):
         register(ec2, f"web [{index}]", TagSpecifications=tags if index else [])
-    register_ebs(ec2, make_snapshot(ec2), "database")
+    register_ebs(ec2, make_snapshot(ec2), name="database")
     pages = ec2.get_paginator("describe_images").paginate(PaginationConfig={"PageSize": 2})
     found = [[image["Name"] for image in page["Images"]] for page in pages]
     assert [len(page) for page in found] == [2, 2, 2]
@@ -387,7 +387,7 @@ def test_a_copy_has_a_bundle_of_its_own(server: CloudServer, ec2: "EC2Client") -
 
 
 def test_an_image_of_an_instance(server: CloudServer, ec2: "EC2Client") -> None:
-    base = register_ebs(ec2, make_snapshot(ec2))
+    base = register_ebs(ec2, make_snapshot(ec2), EPHEMERAL)
     more: Any = [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 7}}]
     instance_id = launch(ec2, base, BlockDeviceMappings=more)
     tags: Any = [

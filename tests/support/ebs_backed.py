@@ -18,12 +18,21 @@ def make_snapshot(ec2: "EC2Client", *, size: int = 3) -> str:
     return snapshot
 
 
-def register_ebs(ec2: "EC2Client", snapshot: str, name: str = "ebs") -> str:
-    """An AMI whose root is a snapshot, with one instance store volume; its id."""
-    mappings: Any = [
-        {"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": snapshot}},
-        {"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"},
-    ]
+EPHEMERAL: Any = {"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"}
+"""An instance store volume."""
+
+
+def register_ebs(ec2: "EC2Client", snapshot: str, *more: Any, name: str = "ebs") -> str:
+    """An AMI whose root is a snapshot, with more block device mappings; its id."""
+    mappings: Any = [{"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": snapshot}}, *more]
     return ec2.register_image(
         Name=name, RootDeviceName="/dev/xvda", BlockDeviceMappings=mappings, **HVM
     )["ImageId"]
+
+
+def run_ebs_instance(ec2: "EC2Client") -> str:
+    """An instance whose AMI and snapshot are gone, so that nothing else is there; its id."""
+    image_id = register_ebs(ec2, make_snapshot(ec2), name="base")
+    reply = ec2.run_instances(ImageId=image_id, InstanceType="m3.medium", MinCount=1, MaxCount=1)
+    ec2.deregister_image(ImageId=image_id, DeleteAssociatedSnapshots=True)
+    return reply["Instances"][0]["InstanceId"]
