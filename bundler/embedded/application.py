@@ -17,13 +17,16 @@ from bundler.embedded.copies import CopyActions
 from bundler.embedded.ec2 import EmbeddedEc2
 from bundler.embedded.images import ImageActions
 from bundler.embedded.instances import InstanceActions
+from bundler.embedded.references import ReferenceActions
 from bundler.embedded.s3 import EmbeddedS3Response
 
 if TYPE_CHECKING:
     from flask import Flask
 
 
-class EmbeddedEc2Response(ImageActions, AttributeActions, CopyActions, InstanceActions):
+class EmbeddedEc2Response(
+    ImageActions, AttributeActions, CopyActions, InstanceActions, ReferenceActions
+):
     """All that the embedded EC2 answers otherwise than moto."""
 
 

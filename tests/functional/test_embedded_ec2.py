@@ -411,3 +411,25 @@ def test_an_image_of_an_instance(server: CloudServer, ec2: "EC2Client") -> None:
     check_code("OperationNotPermitted", ec2.create_image, InstanceId=s3_backed, Name="other")
     ec2.terminate_instances(InstanceIds=[instance_id])
     check_code("IncorrectState", ec2.create_image, InstanceId=instance_id, Name="late")
+
+
+def test_who_needs_an_image(server: CloudServer, ec2: "EC2Client") -> None:
+    image_id, other = register(ec2), register(ec2, "other")
+    instance_id = launch(ec2, image_id)
+    server.ec2.root_volume(instance_id)
+    template = ec2.create_launch_template(
+        LaunchTemplateName="web", LaunchTemplateData={"ImageId": image_id}
+    )["LaunchTemplate"]["LaunchTemplateId"]
+
+    def users(image: str, **which: Any) -> list[str]:
+        reply = ec2.describe_image_references(ImageIds=[image], **which)
+        return [reference["Arn"].rpartition(":")[2] for reference in reply["ImageReferences"]]
+
+    everything: Any = {"IncludeAllResourceTypes": True}
+    expected = [f"instance/{instance_id}", f"launch-template/{template}"]
+    assert users(image_id, **everything) == expected
+    assert users(image_id, ResourceTypes=[{"ResourceType": "ec2:Instance"}]) == expected[:1]
+    assert users(other, **everything) == []
+    ec2.terminate_instances(InstanceIds=[instance_id])
+    assert users(image_id, **everything) == expected[1:]
+    check_code("MissingParameter", ec2.describe_image_references, ImageIds=[image_id])
