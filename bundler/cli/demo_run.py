@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Final
 
 from bundler.aws.ec2 import Ec2ImageRegistry
 from bundler.aws.session import Cloud
@@ -24,7 +24,7 @@ from bundler.host.image_file import ImageSource
 from bundler.host.root_image import build_root_image, default_sources
 from bundler.model.bundle import CompressionLevel, Extent
 from bundler.model.file_name import manifest_name
-from bundler.model.image import ImageLocation, VirtualizationType
+from bundler.model.image import Architecture, ImageLocation, VirtualizationType
 from bundler.model.manifest import Manifest
 from bundler.workflow.download import download_bundle
 from bundler.workflow.image_contents import find_contents
@@ -39,11 +39,8 @@ LOCATION = ImageLocation(bucket="ami-bundler-demo", key="images")
 AMI_NAME = "ami-bundler-demo"
 """The name of the demo's AMI."""
 
-INSTANCE_TYPES: dict[VirtualizationType, Literal["m3.medium", "m1.small"]] = {
-    VirtualizationType.HVM: "m3.medium",
-    VirtualizationType.PARAVIRTUAL: "m1.small",
-}
-"""Types that boot S3-backed AMIs."""
+INSTANCE_TYPE: Final = "c3.large"
+"""A type that boots S3-backed AMIs, hvm and paravirtual, i386 and x86_64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +91,17 @@ def make_keys(directory: Path) -> None:
         )
 
 
-def _virtualization_type(image: Path) -> VirtualizationType:
-    """How EC2 would boot it: a bare file system needs a kernel from outside."""
+def _registration_words(image: Path) -> list[str]:
+    """How EC2 would boot an image, as options of publish."""
     with ImageSource.open(image) as source:
-        is_disk = bool(find_contents(source).partition_table)
-    return VirtualizationType.HVM if is_disk else VirtualizationType.PARAVIRTUAL
+        contents = find_contents(source)
+    # A bare file system needs a kernel from outside.
+    kind = VirtualizationType.HVM if contents.partition_table else VirtualizationType.PARAVIRTUAL
+    words = ["--virtualization-type", kind.value]
+    if contents.architecture is Architecture.ARM64:
+        # No instance type boots S3-backed images of ARM, and nothing boots here.
+        words += ["--arch", Architecture.X86_64.value]
+    return words
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,15 +120,14 @@ class Demo:
         cloud = self._open_cloud()
         image = original or self._build_image()
         data_size, sha256 = self._look_at(image)
-        kind = _virtualization_type(image)
         with self._stage("publish", data_size):
-            image_id = self._publish(image, kind)
+            image_id = self._publish(image)
         manifest = self._download(cloud, image.name)
         with self._stage("unbundle with your key", data_size):
             self._unbundle(image.name)
         self._compare(sha256, self._take_away("again.img"), "unbundle with your key")
         with self._stage("launch with EC2's key", data_size):
-            root_sha256 = self._launch(cloud, image_id, kind)
+            root_sha256 = self._launch(cloud, image_id)
         self._compare(sha256, root_sha256, f"launch {image_id}")
         return Outcome(
             image=original or Path(image.name),
@@ -153,9 +155,9 @@ class Demo:
             build_root_image(path, sources, advance)
         return path
 
-    def _publish(self, image: Path, kind: VirtualizationType) -> str:
+    def _publish(self, image: Path) -> str:
         words = ["--name", AMI_NAME, "--level", self.level.value]
-        words += ["--virtualization-type", kind.value]
+        words += _registration_words(image)
         words += ["--key", self._path("user.pem"), "--cert", self._path("user.cert.pem")]
         words += ["--ec2-cert", self._path("ec2.cert.pem")]
         words += [
@@ -185,16 +187,15 @@ class Demo:
         words += ["--output", self._path("again.img")]
         self._command(unbundle, "unbundle", *words, "--", manifest)
 
-    def _launch(self, cloud: Cloud, image_id: str, kind: VirtualizationType) -> str:
+    def _launch(self, cloud: Cloud, image_id: str) -> str:
         """Let EC2 open the bundle, by its own key and code; SHA-256 of the root volume."""
-        instance_type = INSTANCE_TYPES[kind]
-        self.console.note(f"launching {image_id} as {instance_type}: EC2 opens the bundle itself")
+        self.console.note(f"launching {image_id} as {INSTANCE_TYPE}: EC2 opens the bundle itself")
         client = cloud.ec2()
         reservation = cloud.transport.call(
             f"launch {image_id}",
             lambda: client.run_instances(
                 ImageId=image_id,
-                InstanceType=instance_type,
+                InstanceType=INSTANCE_TYPE,
                 MinCount=1,
                 MaxCount=1,
                 ClientToken=AMI_NAME,

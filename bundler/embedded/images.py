@@ -110,7 +110,10 @@ class ImageActions(Ec2Actions):
             if matches(ami, arguments.get("Filters", []))
             and (ids or is_shown(ami, arguments, self.ec2_backend.account_id))
         ]
-        start = int(arguments.get("NextToken", 0))
+        token = arguments.get("NextToken", "0")
+        if not token.isdecimal():
+            raise EC2ClientError("InvalidParameterValue", f"NextToken {token!r} is not one of ours")
+        start = int(token)
         end = start + arguments.get("MaxResults", len(images))
         following = str(end) if end < len(images) else None
         return ActionResult({"Images": images[start:end], "NextToken": following})
@@ -157,10 +160,9 @@ class ImageActions(Ec2Actions):
         return super().delete_snapshot()
 
     def _users(self, snapshot_id: str) -> list[str]:
-        amis = self.ec2_backend.amis.values()
         return [
             ami.id
-            for ami in amis
+            for ami in list(self.ec2_backend.amis.values())
             if isinstance(ami, EmbeddedAmi) and snapshot_id in ami.snapshot_ids
         ]
 
