@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.support.tools import (
     cli_environment,
     require_tool,
     run_cli,
+    use_tool,
 )
 
 LAYOUT = striped(5, run=1024 * 1024)
@@ -118,6 +120,25 @@ def test_the_summary_is_for_people(image: Path, environment: dict[str, str]) -> 
     facts = {line[:26].rstrip(): line[26:] for line in outcome.text.splitlines()}
     assert facts["SHA-256"].startswith(f"{sha256_of(image)}: ")
     assert facts["AMI"].startswith("ami-")
+
+
+def test_images_that_ec2_boots_otherwise(
+    image: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A disk with partitions, and a root file system for ARM, which no type boots from S3."""
+    with image.open("r+b") as file:
+        entry = bytes([0x80, 0, 0, 0, 0x83, 0, 0, 0]) + struct.pack("<II", 2048, 2048)
+        file.write(bytes(446) + entry + bytes(48) + b"\x55\xaa")
+    elf = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HH", 3, 183)
+    (tmp_path / "root/sbin").mkdir(parents=True)
+    (tmp_path / "root/sbin/init").write_bytes(elf.ljust(5000, b"\1"))
+    arm = tmp_path / "arm.img"
+    use_tool("mke2fs", "-q", "-t", "ext4", "-d", tmp_path / "root", arm, "4M")
+    for path, words in ((image, "hvm --key"), (arm, "paravirtual --arch x86_64 --key")):
+        outcome = run_cli("demo", path, "--level", "fast", environment=environment)
+        assert outcome.code == 0, outcome.errors
+        assert f" --virtualization-type {words} " in outcome.errors
+        assert sha256_of(path) in outcome.text
 
 
 @pytest.mark.slow
