@@ -11,7 +11,7 @@ from moto.ec2.models.instances import Instance
 
 from bundler.embedded.actions import Ec2Actions, answered
 from bundler.embedded.ami import EBS, INSTANCE_STORE, AmiTraits, EmbeddedAmi
-from bundler.embedded.bundle_check import parse_location, parse_strictly, part_location
+from bundler.embedded.bundle_check import parse_location, part_location
 from bundler.embedded.image_request import check_name, image_tags
 from bundler.embedded.mappings import change_mappings
 from bundler.embedded.s3 import copy_readable, ensure_bucket
@@ -77,7 +77,7 @@ class CopyActions(Ec2Actions):
             )
         if self.ec2.settings.objects is not None:
             raise EC2ClientError("UnsupportedOperation", "this S3 is read only to this EC2")
-        return replace(source.traits, location=self._copied_bundle(source, arguments["Name"]).path)
+        return replace(source.traits, location=self._copied_bundle(source, arguments).path)
 
     def _copied_mapping(self, mapping: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
         volume = mapping.get("Ebs", {})
@@ -93,15 +93,15 @@ class CopyActions(Ec2Actions):
         made = {"SnapshotId": snapshot.id, "Encrypted": snapshot.encrypted}
         return {**mapping, "Ebs": {**volume, **made}}
 
-    def _copied_bundle(self, ami: EmbeddedAmi, name: str) -> ImageLocation:
+    def _copied_bundle(self, ami: EmbeddedAmi, arguments: dict[str, Any]) -> ImageLocation:
         """Copy manifest and parts to the bucket that EC2 keeps for copies; the new manifest."""
-        path = ami.traits.location
+        path, name = ami.traits.location, arguments["Name"]
+        manifest = self.ec2.check_bundle(self.objects, path, arguments["SourceRegion"])
         account, region = self.ec2_backend.account_id, self.ec2_backend.region_name
         mark = hashlib.sha256(f"{account} {region}".encode()).hexdigest()[:8]
         bucket = f"amis-for-{account}-in-{region}-{mark}"
         ensure_bucket(bucket, account, region)
         source = parse_location(path)
-        manifest = parse_strictly(self.objects.read(source), source)
         folder = ImageLocation(bucket=bucket, key=hashlib.sha256(name.encode()).hexdigest()[:16])
         for part in manifest.parts:
             copy_readable(part_location(source, part), folder.join(part.filename))

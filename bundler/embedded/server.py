@@ -64,7 +64,8 @@ def _make_server(ec2: EmbeddedEc2) -> "BaseWSGIServer":
         from bundler.embedded.application import make_cloud_server
     except ImportError as error:
         raise MissingError(
-            "start the embedded cloud: moto is not installed; pip install 'ami-bundler[demo]'"
+            f"start the embedded cloud: moto, or a part of it, is not installed ({error}); "
+            "pip install 'ami-bundler[demo]'"
         ) from error
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
     return make_cloud_server(ADDRESS, ec2)

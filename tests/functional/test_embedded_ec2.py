@@ -379,8 +379,10 @@ def test_a_copy_has_a_bundle_of_its_own(server: CloudServer, ec2: "EC2Client") -
     assert (image["SourceImageId"], image["SourceImageRegion"]) == (source, "us-east-1")
     assert image["Tags"] == tags[0]["Tags"]
     s3 = s3_client(server)
-    for name in ("full.manifest.xml", PART):
-        s3.delete_object(Bucket="images", Key=f"web/{name.rpartition('/')[2]}")
+    for name in ("web/full.manifest.xml", PART):
+        s3.delete_object(Bucket="images", Key=name)
+    late = {**request, "Name": "late"}
+    assert "HTTP 404" in check_code("InvalidManifest", there.copy_image, **late)
     volume = server.ec2.root_volume(launch(there, copy_id))
     assert volume.sha256 == sha256_of(VECTORS / "tiny.img")
     assert s3.head_object(Bucket=bucket, Key=key)["ContentLength"] > 0
