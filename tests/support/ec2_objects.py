@@ -17,6 +17,7 @@ class S3Objects:
 
     def __init__(self, client: "S3Client") -> None:
         self._client = client
+        self._regions: dict[str, str] = {}
 
     def find(self, location: ImageLocation) -> FoundObject | None:
         try:
@@ -25,10 +26,15 @@ class S3Objects:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
                 return None
             raise
-        place = self._client.get_bucket_location(Bucket=location.bucket).get("LocationConstraint")
-        return FoundObject(
-            region=place or "us-east-1", size=head["ContentLength"], is_readable=True
-        )
+        region = self._region(location.bucket)
+        return FoundObject(region=region, size=head["ContentLength"], is_readable=True)
+
+    def _region(self, bucket: str) -> str:
+        """A bucket's region, asked for once: a manifest has many parts."""
+        if bucket not in self._regions:
+            place = self._client.get_bucket_location(Bucket=bucket).get("LocationConstraint")
+            self._regions[bucket] = place or "us-east-1"
+        return self._regions[bucket]
 
     def read(self, location: ImageLocation) -> bytes:
         try:
