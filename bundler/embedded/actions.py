@@ -47,17 +47,21 @@ class Ec2Actions(EC2Response):
         raise EC2ClientError(code, f"The image id '[{image_id}]' {words}")
 
     def check_name_is_free(self, name: str) -> None:
-        """Refuse a name that an AMI of this account and region has.
+        """Refuse a name that an AMI of this region has, or had a moment ago.
 
         Raises:
             AwsRefusedError: there is one.
         """
-        for ami in self.ec2_backend.amis.values():
-            if ami.name == name and ami.owner_id == self.ec2_backend.account_id:
-                raise AwsRefusedError(
-                    f"AMI name {name} is already in use by AMI {ami.id}",
-                    code="InvalidAMIName.Duplicate",
-                )
+        backend, held = self.ec2_backend, self.ec2.held_names
+        users = [ami.id for ami in backend.amis.values() if ami.name == name]
+        if held.get((backend.region_name, name), 0):
+            held[backend.region_name, name] -= 1
+            users.append("that was deregistered")
+        if users:
+            raise AwsRefusedError(
+                f"AMI name {name} is already in use by AMI {users[0]}",
+                code="InvalidAMIName.Duplicate",
+            )
 
     def add_ami(
         self, traits: AmiTraits, *, name: str, description: str, tags: dict[str, str]

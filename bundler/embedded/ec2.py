@@ -37,6 +37,8 @@ class Ec2Settings:
     """How often a new image is shown pending before it is available."""
     unseen_looks: int = 0
     """How often a new image is not found before it is seen (EC2 is eventually consistent)."""
+    held_looks: int = 0
+    """How often the name of an image that is gone is still refused to another one."""
 
 
 class EmbeddedEc2:
@@ -50,6 +52,8 @@ class EmbeddedEc2:
         """Held while images are made or removed."""
         self.tokens: dict[tuple[str, str], tuple[dict[str, Any], str]] = {}
         """Arguments and image of each request, by its region and ClientToken."""
+        self.held_names: dict[tuple[str, str], int] = {}
+        """How often a name, by its region, is still to be refused."""
         self.ephemeral: dict[str, tuple[dict[str, Any], ...]] = {}
         """Instance store volumes that each instance maps, by its id."""
         self._volumes: dict[str, Future[RootVolume]] = {}

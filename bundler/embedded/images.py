@@ -139,6 +139,8 @@ class ImageActions(Ec2Actions):
                     f"deregistration protection is on for {ami.id}",
                 )
             self.ec2_backend.deregister_image(ami.id)
+            name = (self.ec2_backend.region_name, str(ami.name))
+            self.ec2.held_names[name] = self.ec2.settings.held_looks
             doomed = ami.snapshot_ids if arguments.get("DeleteAssociatedSnapshots") else []
             results = [self._delete_with_image(snapshot_id) for snapshot_id in doomed]
         return ActionResult({"Return": True, "DeleteSnapshotResults": results})

@@ -289,7 +289,7 @@ def test_what_cannot_be_launched(ec2: "EC2Client") -> None:
 
 
 def test_time_passes_by_looks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    settings = Ec2Settings(pending_looks=1, unseen_looks=2)
+    settings = Ec2Settings(pending_looks=1, unseen_looks=2, held_looks=1)
     with cloud_server(monkeypatch, tmp_path, settings=settings) as server:
         place_bundle(server)
         ec2 = open_cloud(server, region="us-east-1").ec2()
@@ -302,6 +302,10 @@ def test_time_passes_by_looks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         instance_id = launch(ec2, image_id)
         assert server.ec2.root_volume(instance_id).sha256 == ""
         assert instance(ec2, instance_id)["State"]["Name"] == "running"
+        ec2.deregister_image(ImageId=image_id)
+        location: Any = {"Name": "web", "ImageLocation": LOCATION}
+        check_code("InvalidAMIName.Duplicate", ec2.register_image, **location)
+        assert register(ec2) != image_id
 
 
 def test_pages_and_filters(ec2: "EC2Client") -> None:
