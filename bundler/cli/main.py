@@ -8,10 +8,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import NoReturn
 
 from bundler import __version__
+from bundler.cli.ami import VERBS
 from bundler.cli.console import Console, Result
 from bundler.errors import EXIT_INTERRUPTED, EXIT_UNREAD, BundlerError, UsageError
 
@@ -29,9 +30,13 @@ COMMANDS = {
     "delete": "delete a bundle from S3, the manifest first",
     "keygen": "make an RSA key and a certificate to sign bundles with",
     "doctor": "look beforehand at what could go wrong, and tell what helps",
+    "ami": "an AMI's life: ami list, and more verbs",
     "demo": "run the main job against an S3 and EC2 of its own on this machine",
 }
 """Commands and their summaries; each is a module of this package, imported when it is run."""
+
+GROUPS = {"ami": VERBS}
+"""Commands that are packages of verbs, in the same way."""
 
 EXIT_CODES = """exit codes:
   0 ok    1 internal error    2 usage    3 bad input    4 verification failed
@@ -46,12 +51,8 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog.partition(' ')[2] or 'usage'}: {message}")
 
 
-def _module(name: str) -> ModuleType:
-    return import_module(f"bundler.cli.{name}")
-
-
-def _parser(command: str | None) -> argparse.ArgumentParser:
-    """The parser; only `command`'s module is imported, so that start-up stays fast."""
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser; only the module of the command in `argv` is imported, for a fast start."""
     parser = _Parser(
         prog="ami-bundler",
         description="Bundles of EC2 S3-backed (instance store-backed) AMIs.",
@@ -61,21 +62,38 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"ami-bundler {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    command = next((word for word in argv if word in COMMANDS), None)
     for name, summary in COMMANDS.items():
-        subparser = commands.add_parser(
-            name,
-            help=summary,
-            description=summary[0].upper() + summary[1:] + ".",
-            allow_abbrev=False,
-        )
-        if name == command:
-            subparser.add_argument("--json", action="store_true", help="print the result as JSON")
-            subparser.add_argument("--quiet", "-q", action="store_true", help="no progress")
-            subparser.add_argument(
-                "--verbose", "-v", action="count", default=0, help="tell more; twice: every step"
-            )
-            _module(name).add_arguments(subparser)
+        subparser = _add_parser(commands, name, summary)
+        if name != command:
+            continue
+        if name not in GROUPS:
+            _complete(subparser, name)
+            continue
+        verbs = subparser.add_subparsers(dest="verb", metavar="VERB", required=True)
+        chosen = next((word for word in argv if word in GROUPS[name]), None)
+        for verb, verb_summary in GROUPS[name].items():
+            verb_parser = _add_parser(verbs, verb, verb_summary)
+            if verb == chosen:
+                _complete(verb_parser, name, verb)
     return parser
+
+
+def _add_parser(parsers: "argparse._SubParsersAction[_Parser]", name: str, summary: str) -> _Parser:
+    description = summary[0].upper() + summary[1:] + "."
+    return parsers.add_parser(name, help=summary, description=description, allow_abbrev=False)
+
+
+def _complete(parser: _Parser, *words: str) -> None:
+    """Let a command's module add its arguments; `words` name the command."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--quiet", "-q", action="store_true", help="no progress")
+    parser.add_argument(
+        "--verbose", "-v", action="count", default=0, help="tell more; twice: every step"
+    )
+    module = import_module(".".join(("bundler.cli", *words)).replace("-", "_"))
+    module.add_arguments(parser)
+    parser.set_defaults(command=" ".join(words), handle=module.handle)
 
 
 def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
@@ -95,11 +113,10 @@ def run(argv: Sequence[str], console: Console) -> int:
         BundlerError: it failed.
         SystemExit: after --help and --version.
     """
-    command = next((word for word in argv if word in COMMANDS), None)
-    arguments = _parse(_parser(command), argv)
+    arguments = _parse(_parser(argv), argv)
     console.is_quiet, console.is_json = arguments.quiet, arguments.json
     console.set_verbosity(arguments.verbose)
-    result: Result = _module(arguments.command).handle(arguments, console)
+    result: Result = arguments.handle(arguments, console)
     console.show(result)
     return result.exit_code
 

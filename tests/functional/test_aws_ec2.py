@@ -1,4 +1,4 @@
-"""Registering an AMI over HTTP, against moto with a RegisterImage that acts."""
+"""Registering an AMI over HTTP, against an EC2 that looks at what it registers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +23,7 @@ from tests.support.cloud import (
     put_object,
 )
 from tests.support.faults import Fault, FaultKind
+from tests.support.small_bundles import small_bundle
 
 LOCATION = ImageLocation(bucket="images", key="web")
 
@@ -38,8 +39,8 @@ def cloud(server: CloudServer) -> Cloud:
     """A cloud with a manifest in S3."""
     make_bucket(server, LOCATION.bucket)
     store = open_store(server, LOCATION)
-    for name in ("web.manifest.xml", "web2.manifest.xml"):
-        put_object(store, name, b"<manifest/>")
+    for name, body in (small_bundle("web", 1) | small_bundle("web2", 1)).items():
+        put_object(store, name, body)
     store.flush()
     return open_cloud(server)
 

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bundles import EC2_CERT, EC2_KEY, USER_CERT, USER_KEY, bundle, unbundle
+from bundler.embedded.ec2 import Ec2Settings
+from tests.support.bundles import (
+    EC2_CERT,
+    EC2_KEY,
+    USER_CERT,
+    USER_KEY,
+    bundle,
+    load_key,
+    unbundle,
+)
 from tests.support.cloud import (
     S3_SERVERS,
     CloudServer,
@@ -16,9 +25,10 @@ from tests.support.cloud import (
     cloud_server,
     error_reply,
     make_bucket,
+    open_cloud,
     s3_client,
 )
-from tests.support.images import random_bytes, text_bytes
+from tests.support.images import random_bytes, sha256_of, text_bytes
 from tests.support.in_process import run_here
 from tests.support.tools import Outcome, check_refused, cli_environment
 
@@ -33,14 +43,16 @@ MANIFEST_PATH = "/images/web/root.img.manifest.xml"
 def server(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[CloudServer]:
-    with cloud_server(monkeypatch, tmp_path, s3=request.param) as running:
+    settings = Ec2Settings(private_key=load_key(EC2_KEY), checks_acl=False)
+    with cloud_server(monkeypatch, tmp_path, s3=request.param, settings=settings) as running:
         yield running
 
 
 @pytest.fixture
 def moto(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CloudServer]:
     """The server that has regions, and that takes EC2's ACL."""
-    with cloud_server(monkeypatch, tmp_path) as running:
+    settings = Ec2Settings(private_key=load_key(EC2_KEY))
+    with cloud_server(monkeypatch, tmp_path, settings=settings) as running:
         yield running
 
 
@@ -104,6 +116,33 @@ def test_publish_makes_an_ami_that_opens_again(
     ec2 = ("--key", EC2_KEY, "--as-ec2")
     assert image_in_s3(server, tmp_path / "ec2", *ec2) == image.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ec2", "root.img", "user"]
+
+
+def test_ec2_opens_what_was_published(server: CloudServer, image: Path) -> None:
+    outcome = publish(server, image)
+    assert outcome.code == 0, outcome.errors
+    reply = (
+        open_cloud(server)
+        .ec2()
+        .run_instances(
+            ImageId=outcome.text.strip(), InstanceType="m3.medium", MinCount=1, MaxCount=1
+        )
+    )
+    volume = server.ec2.root_volume(reply["Instances"][0]["InstanceId"])
+    assert (volume.size, volume.sha256) == (image.stat().st_size, sha256_of(image))
+
+
+REFUSED_BY_EC2: dict[str, tuple[tuple[str | Path, ...], str]] = {
+    "no ACL": (("--acl", "none"), r"HTTP 403 .*aws-exec-read"),
+    "another EC2's certificate": (("--ec2-cert", USER_CERT), r"ec2_encrypted_key: .*certificate"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_BY_EC2)
+def test_what_ec2_cannot_open_becomes_no_ami(moto: CloudServer, image: Path, name: str) -> None:
+    words, pattern = REFUSED_BY_EC2[name]
+    check_refused(publish(moto, image, "--quiet", *words), 6, pattern)
+    assert open_cloud(moto).ec2().describe_images(Owners=["self"])["Images"] == []
 
 
 def object_puts(server: CloudServer) -> list[Request]:

@@ -16,6 +16,7 @@ from tests.support.cloud import (
     cloud_server,
     s3_client,
 )
+from tests.support.small_bundles import small_bundle
 from tests.support.swift import SWIFT_OTHER_CREDENTIALS
 from tests.support.tools import cli_environment, run_cli
 
@@ -57,20 +58,22 @@ def test_every_test_begins_with_nothing(server: CloudServer, time: int) -> None:
 
 
 def test_s3_ec2_and_sts_have_one_address(server: CloudServer) -> None:
+    location = "images/web.manifest.xml"
     cloud = Cloud.open(region=REGION, endpoint_url=server.url)
     assert cloud.sts().get_caller_identity()["Account"] == ACCOUNT_ID
     with pytest.raises(ClientError, match="HTTP 404"):
-        cloud.ec2().register_image(Name="web", ImageLocation="images/manifest")
+        cloud.ec2().register_image(Name="web", ImageLocation=location)
     make_bucket(server)
-    cloud.s3().put_object(Bucket="images", Key="manifest", Body=b"<manifest/>")
+    for key, body in small_bundle("web").items():
+        cloud.s3().put_object(Bucket="images", Key=key, Body=body)
     server.requests.clear()
-    image_id = cloud.ec2().register_image(Name="web", ImageLocation="images/manifest")["ImageId"]
+    image_id = cloud.ec2().register_image(Name="web", ImageLocation=location)["ImageId"]
     assert image_id.startswith("ami-")
     assert len(server.requests) == 1
     assert len(server.registrations) == 2
     elsewhere = Cloud.open(region="us-west-2", endpoint_url=server.url).ec2()
     with pytest.raises(ClientError, match="HTTP 301"):
-        elsewhere.register_image(Name="web", ImageLocation="images/manifest")
+        elsewhere.register_image(Name="web", ImageLocation=location)
 
 
 def test_a_process_of_its_own_gets_in_with_the_credentials(server: CloudServer) -> None:

@@ -4,15 +4,17 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from bundler.aws.embedded import embedded_cloud
 from bundler.aws.session import Cloud
 from bundler.aws.sts import account_id
+from bundler.embedded.ec2 import Ec2Settings, EmbeddedEc2
+from bundler.embedded.server import embedded_cloud
 from bundler.errors import MissingError
 from tests.support.images import random_bytes, sha256_of, striped, write_image
 from tests.support.tools import (
@@ -22,6 +24,7 @@ from tests.support.tools import (
     cli_environment,
     require_tool,
     run_cli,
+    use_tool,
 )
 
 LAYOUT = striped(5, run=1024 * 1024)
@@ -101,7 +104,7 @@ def test_an_image_of_ones_own(
         "publish",
         "download",
         "unbundle with your key",
-        "unbundle with EC2's key",
+        "launch with EC2's key",
     ]
     assert all(stage["seconds"] > 0 and stage["bytes_per_second"] > 0 for stage in stages)
     assert "$ ami-bundler publish " in outcome.errors
@@ -117,6 +120,25 @@ def test_the_summary_is_for_people(image: Path, environment: dict[str, str]) -> 
     facts = {line[:26].rstrip(): line[26:] for line in outcome.text.splitlines()}
     assert facts["SHA-256"].startswith(f"{sha256_of(image)}: ")
     assert facts["AMI"].startswith("ami-")
+
+
+def test_images_that_ec2_boots_otherwise(
+    image: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A disk with partitions, and a root file system for ARM, which no type boots from S3."""
+    with image.open("r+b") as file:
+        entry = bytes([0x80, 0, 0, 0, 0x83, 0, 0, 0]) + struct.pack("<II", 2048, 2048)
+        file.write(bytes(446) + entry + bytes(48) + b"\x55\xaa")
+    elf = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HH", 3, 183)
+    (tmp_path / "root/sbin").mkdir(parents=True)
+    (tmp_path / "root/sbin/init").write_bytes(elf.ljust(5000, b"\1"))
+    arm = tmp_path / "arm.img"
+    use_tool("mke2fs", "-q", "-t", "ext4", "-d", tmp_path / "root", arm, "4M")
+    for path, words in ((image, "hvm --key"), (arm, "paravirtual --arch x86_64 --key")):
+        outcome = run_cli("demo", path, "--level", "fast", environment=environment)
+        assert outcome.code == 0, outcome.errors
+        assert f" --virtualization-type {words} " in outcome.errors
+        assert sha256_of(path) in outcome.text
 
 
 @pytest.mark.slow
@@ -193,7 +215,7 @@ def test_the_environment_is_given_back_and_the_port_too(
     monkeypatch.setenv("AWS_PROFILE", "mine")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     before = dict(os.environ)
-    with embedded_cloud(tmp_path) as url:
+    with embedded_cloud(tmp_path, EmbeddedEc2(Ec2Settings())) as url:
         assert "AWS_PROFILE" not in os.environ
         assert url.startswith("http://127.0.0.1:")
         cloud = Cloud.open(region="us-east-1", endpoint_url=url)

@@ -6,8 +6,8 @@ moto and Swift's S3 share no code: what holds for both is not one server's habit
 import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from functools import cache, partial
+from dataclasses import dataclass, field, replace
+from functools import cache
 from hashlib import sha1
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -16,23 +16,19 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
 
 from bundler.aws.bucket import S3Bucket
 from bundler.aws.retry import RetryPolicy
 from bundler.aws.s3 import NO_ACL, S3BundleStore
 from bundler.aws.session import Cloud
 from bundler.aws.transport import TransportSettings
+from bundler.embedded.ec2 import Ec2Settings, EmbeddedEc2
 from bundler.model.image import ImageLocation
 from bundler.workflow.ports import BundleStore
+from tests.support.ec2_objects import S3Objects
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Fault, FaultKind, FaultPlan, Reply, Request, error_reply
-from tests.support.moto_server import (
-    ACCOUNT_ID,
-    MOTO_CREDENTIALS,
-    moto_server,
-    replace_register_image,
-)
+from tests.support.moto_server import ACCOUNT_ID, MOTO_CREDENTIALS, moto_server
 from tests.support.swift import SWIFT_CREDENTIALS, SWIFT_REGION, empty_account, swift_url
 
 if TYPE_CHECKING:
@@ -61,6 +57,9 @@ REGION = SWIFT_REGION
 S3_SERVERS = ("moto", "swift")
 """The servers that S3 tests run against, for `@pytest.fixture(params=S3_SERVERS)`."""
 
+LENIENT_EC2 = Ec2Settings(checks_acl=False)
+"""EC2 that reads objects whatever their ACL: most tests put theirs without any."""
+
 
 @dataclass(slots=True, kw_only=True)
 class CloudServer:
@@ -72,11 +71,15 @@ class CloudServer:
     """One of S3_SERVERS."""
     requests: list[Request]
     faults: FaultPlan
-    registrations: list[dict[str, Any]]
-    """Arguments of each RegisterImage, refused ones too."""
+    ec2: EmbeddedEc2
     credentials: dict[str, str] = field(repr=False)
     """Of the S3 server, as variables of the environment; moto takes any."""
     intercept: Callable[[Request], Reply | None] = lambda request: None
+
+    @property
+    def registrations(self) -> list[dict[str, Any]]:
+        """Arguments of each RegisterImage, refused ones too."""
+        return self.ec2.registrations
 
     def find(self, method: str, path: str, query: str = "") -> list[Request]:
         """The requests of one method to one path, with `query` in their query string."""
@@ -122,20 +125,30 @@ def set_cloud_environment(
 
 @contextmanager
 def cloud_server(
-    monkeypatch: pytest.MonkeyPatch, directory: Path, *, s3: str = "moto"
+    monkeypatch: pytest.MonkeyPatch,
+    directory: Path,
+    *,
+    s3: str = "moto",
+    settings: Ec2Settings = LENIENT_EC2,
 ) -> Iterator[CloudServer]:
     """Serve an empty cloud with one of S3_SERVERS; the environment's endpoint is not set.
 
-    Swift knows the region REGION alone.  Where it cannot run, the test is skipped.
+    Swift knows the region REGION alone, and no ACL for EC2.  Where it cannot run, the test is
+    skipped.
     """
     assert s3 in S3_SERVERS
     credentials = MOTO_CREDENTIALS if s3 == "moto" else SWIFT_CREDENTIALS
     set_cloud_environment(monkeypatch, directory, credentials)
     with ExitStack() as stack:
-        moto_url = stack.enter_context(moto_server())
-        s3_url = moto_url if s3 == "moto" else swift_url()
-        if s3 != "moto":
-            empty_account(client_of(s3_url, credentials))
+        if s3 == "moto":
+            ec2 = EmbeddedEc2(settings)
+            s3_url = moto_url = stack.enter_context(moto_server(ec2))
+        else:
+            s3_url = swift_url()
+            client = client_of(s3_url, credentials)
+            empty_account(client)
+            ec2 = EmbeddedEc2(replace(settings, objects=S3Objects(client), checks_acl=False))
+            moto_url = stack.enter_context(moto_server(ec2))
         addresses = {False: _address_of(moto_url), True: _address_of(s3_url)}
         proxy = stack.enter_context(FaultProxy(lambda request: addresses[_is_for_s3(request)]))
         cloud = CloudServer(
@@ -143,12 +156,10 @@ def cloud_server(
             s3=s3,
             requests=proxy.requests,
             faults=proxy.faults,
-            registrations=[],
+            ec2=ec2,
             credentials=dict(credentials),
         )
         proxy.intercept = lambda request: cloud.intercept(request)
-        find_region = partial(_find_region, s3_url, credentials)
-        replace_register_image(monkeypatch, cloud.registrations, find_region)
         yield cloud
 
 
@@ -223,16 +234,3 @@ def _session(access_key: str, secret_key: str) -> boto3.session.Session:
     return boto3.session.Session(
         aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name=REGION
     )
-
-
-def _find_region(url: str, credentials: Mapping[str, str], bucket: str, key: str) -> str | None:
-    """Look for an object as EC2 does when it registers an AMI: in S3, over HTTP."""
-    client = client_of(url, credentials)
-    try:
-        client.head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-            return None
-        raise
-    place = client.get_bucket_location(Bucket=bucket).get("LocationConstraint")
-    return place or "us-east-1"

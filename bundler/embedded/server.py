@@ -1,4 +1,4 @@
-"""S3, EC2 and STS of our own on the loopback, for the demo; the only moto import."""
+"""S3, EC2 and STS of our own on the loopback, for the demo and the tests."""
 
 import logging
 import os
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bundler.embedded.ec2 import EmbeddedEc2
 from bundler.errors import MissingError
 
 if TYPE_CHECKING:
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
 ADDRESS = "127.0.0.1"
 """Where the embedded cloud listens, on a free port: nobody else can reach it."""
 
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.01
+"""What shutting down may take."""
+
 _OTHERS = ("AWS_", "BOTO", "MOTO_")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 @contextmanager
-def embedded_cloud(directory: Path) -> Iterator[str]:
+def embedded_cloud(directory: Path, ec2: EmbeddedEc2) -> Iterator[str]:
     """Run a cloud, empty at first, until the block ends; its endpoint's URL.
 
     Meanwhile this process's environment has made-up credentials and nothing of the caller's
@@ -32,37 +35,40 @@ def embedded_cloud(directory: Path) -> Iterator[str]:
     Raises:
         MissingError: moto is not installed.
     """
-    with _private_environment(directory):
-        server = _make_server()
-        thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), daemon=True)
-        thread.start()
-        try:
-            yield f"http://{ADDRESS}:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+    with _private_environment(directory), serve_cloud(ec2) as url:
+        yield url
 
 
-def _make_server() -> "BaseWSGIServer":
+@contextmanager
+def serve_cloud(ec2: EmbeddedEc2) -> Iterator[str]:
+    """Run a cloud with this EC2, and leave the environment as it is; its endpoint's URL.
+
+    Raises:
+        MissingError: moto is not installed.
+    """
+    server = _make_server(ec2)
+    thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://{ADDRESS}:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        ec2.close()
+
+
+def _make_server(ec2: EmbeddedEc2) -> "BaseWSGIServer":
     try:
         # Here, since moto is an extra that only the demo needs.
-        from moto.moto_api._internal.models import moto_api_backend
-        from moto.moto_server.werkzeug_app import (
-            DomainDispatcherApplication,
-            MotoRequestHandler,
-            create_backend_app,
-        )
-        from werkzeug.serving import make_server
+        from bundler.embedded.application import make_cloud_server
     except ImportError as error:
         raise MissingError(
-            "start the embedded cloud: moto is not installed; pip install 'ami-bundler[demo]'"
+            f"start the embedded cloud: moto, or a part of it, is not installed ({error}); "
+            "pip install 'ami-bundler[demo]'"
         ) from error
-    moto_api_backend.reset()  # moto keeps its objects for as long as the process lives
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-    # Not moto's own ThreadedMotoServer: it never closes the socket that it listens on.
-    application = DomainDispatcherApplication(create_backend_app)
-    return make_server(ADDRESS, 0, application, threaded=True, request_handler=MotoRequestHandler)
+    return make_cloud_server(ADDRESS, ec2)
 
 
 @contextmanager
