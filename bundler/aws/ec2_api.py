@@ -1,6 +1,7 @@
 """EC2's operations by their names: what a plan says is what is sent."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from botocore import xform_name
@@ -38,6 +39,28 @@ class Ec2Api:
             MissingError: this machine's boto3 does not know the operation.
         """
         return self._ask(subject, call.operation, call.parameters)
+
+    def send_once(
+        self, call: Ec2Call, subject: str, key: str, **lookup: object
+    ) -> tuple[dict[str, Any], ...]:
+        """Send a request that knows no client token; what is below `key` in its reply.
+
+        Before each further attempt the Describe operation of that key looks, with `lookup`, for
+        what an attempt without an answer has made: if there is something, that is the answer.
+
+        Raises:
+            AwsRefusedError, TransferError, UsageError, MissingError: as send().
+        """
+        method = self._method(call.operation, subject)
+        look = self._method(f"Describe{key}", subject)
+        attempts = count()
+
+        def attempt() -> tuple[dict[str, Any], ...]:
+            # Not by pages(): an attempt that waits for its turn must not wait for another one.
+            found = look(**lookup)[key] if next(attempts) else ()
+            return tuple(found or method(**call.parameters)[key])
+
+        return self._transport.call(subject, attempt)
 
     def dry_run(self, call: Ec2Call, subject: str) -> None:
         """Ask whether a request would succeed (`DryRun`): rights and form, not all else.
@@ -79,10 +102,14 @@ class Ec2Api:
     def _ask(
         self, subject: str, operation: str, parameters: Mapping[str, object]
     ) -> Mapping[str, Any]:
-        method = getattr(self._client, xform_name(operation), None)
+        method = self._method(operation, subject)
+        reply: Mapping[str, Any] = self._transport.call(subject, lambda: method(**parameters))
+        return reply
+
+    def _method(self, operation: str, subject: str) -> Callable[..., Any]:
+        method: Callable[..., Any] | None = getattr(self._client, xform_name(operation), None)
         if method is None:
             raise MissingError(
                 f"{subject}: this boto3 is too old to know {operation}; pip install -U boto3"
             )
-        reply: Mapping[str, Any] = self._transport.call(subject, lambda: method(**parameters))
-        return reply
+        return method

@@ -82,11 +82,11 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     is_versioned = S3Bucket(
         bundle.cloud.s3(), bundle.location.bucket, bundle.cloud.transport
     ).is_versioned()
-    _tell(deletion, console, is_versioned=is_versioned, is_loud=arguments.verbose > 0)
+    tell_deletion(deletion, console, is_versioned=is_versioned, is_loud=arguments.verbose > 0)
     if is_asking and not console.confirm("Continue?"):
         raise UsageError(f"delete {bundle.location.url}: not confirmed; nothing is deleted")
     if not arguments.dry_run:
-        _delete(bundle, deletion, console)
+        run_deletion(bundle, deletion, console)
     return _result(deletion, is_dry_run=arguments.dry_run, is_versioned=is_versioned)
 
 
@@ -124,7 +124,9 @@ def _check_not_registered(bundle: StoredBundle, console: Console, *, force: bool
     console.warn(f"without {url} nobody can launch the {words}")
 
 
-def _tell(deletion: Deletion, console: Console, *, is_versioned: bool, is_loud: bool) -> None:
+def tell_deletion(
+    deletion: Deletion, console: Console, *, is_versioned: bool, is_loud: bool
+) -> None:
     """Say what will go, before anybody is asked."""
     if is_versioned:
         console.warn(
@@ -145,7 +147,7 @@ def _tell(deletion: Deletion, console: Console, *, is_versioned: bool, is_loud: 
             f"deleting {deletion.location.url}: {what}, {len(deletion.names)} objects, {size}"
         )
     if is_loud:
-        for url in _urls(deletion):
+        for url in deletion_urls(deletion):
             console.note(f"  {url}")
     if deletion.upload_names:
         console.note(f"and unfinished uploads of {len(deletion.upload_names)} of its objects")
@@ -156,7 +158,12 @@ def _tell(deletion: Deletion, console: Console, *, is_versioned: bool, is_loud: 
         )
 
 
-def _delete(bundle: StoredBundle, deletion: Deletion, console: Console) -> None:
+def run_deletion(bundle: StoredBundle, deletion: Deletion, console: Console) -> None:
+    """Delete what was planned; whoever interrupts it is told how to go on.
+
+    Raises:
+        UsageError, AwsRefusedError, TransferError: as delete_bundle().
+    """
     try:
         delete_bundle(bundle.store, deletion)
     except KeyboardInterrupt:
@@ -167,13 +174,14 @@ def _delete(bundle: StoredBundle, deletion: Deletion, console: Console) -> None:
         raise
 
 
-def _urls(deletion: Deletion) -> list[str]:
+def deletion_urls(deletion: Deletion) -> list[str]:
+    """The objects that go, in order."""
     folder = deletion.location.url.removesuffix(deletion.location.key.rpartition("/")[2])
     return [folder + name for name in deletion.names]
 
 
 def _result(deletion: Deletion, *, is_dry_run: bool, is_versioned: bool) -> Result:
-    urls = _urls(deletion)
+    urls = deletion_urls(deletion)
     freed = 0 if is_dry_run or is_versioned else deletion.size
     return Result(
         text="\n".join(map(printable, urls)) if is_dry_run else deletion.location.url,
