@@ -113,13 +113,14 @@ class Ec2ImageRegistry:
 
     def _named(self, name: str) -> "list[ImageTypeDef]":
         filters: list[FilterTypeDef] = [{"Name": "name", "Values": [name]}]
-        # A disabled AMI keeps its name.
-        return self._transport.call(
+        # A disabled AMI keeps its name; one that was just deregistered may be shown for a while.
+        images = self._transport.call(
             f"look for an AMI named {name!r}",
             lambda: self._client.describe_images(
                 Owners=["self"], Filters=filters, IncludeDisabled=True
             )["Images"],
         )
+        return [image for image in images if image_state({**image}) is not ImageState.DEREGISTERED]
 
 
 def register_call(registration: Registration, region: str) -> Ec2Call:

@@ -55,22 +55,30 @@ def register_freed_name(
         AwsRefusedError: EC2 refused; another AMI than `freed` has the name.
         TransferError: EC2 could not be reached.
     """
-    refusals: list[AwsRefusedError] = []
+    state = f"the name {registration.name!r} is not free yet"
 
     def look() -> tuple[str | None, str]:
         try:
-            return registry.register(registration), ""
+            image_id = registry.register(registration)
         except AwsRefusedError as error:
             if error.code != NAME_IS_TAKEN:
                 raise
-            refusals.append(error)
             holder = registry.find(registration.name)
             if holder is not None and holder.image_id != freed:
                 raise
-            return None, f"the name {registration.name!r} is not free yet"
+            return None, state
+        # EC2 may still show the AMI that has gone, and it is one of the same manifest.
+        return (None, state) if image_id == freed else (image_id, "")
+
+    def too_late(state: str) -> AwsRefusedError:
+        return AwsRefusedError(
+            f"register {registration.location.url}: {state}, though no other AMI of this account "
+            "and region is seen to have it; try again in a minute",
+            code=NAME_IS_TAKEN,
+        )
 
     seconds = min(patience.timeout, FREED_NAME_TIMEOUT)
-    image_id = wait_until(look, replace(patience, timeout=seconds), lambda state: refusals[-1])
+    image_id = wait_until(look, replace(patience, timeout=seconds), too_late)
     _logger.info("registered %s as AMI %s", registration.location.url, image_id)
     return image_id
 

@@ -87,7 +87,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         raise UsageError(f"ami deregister {what}: not confirmed; nothing is changed")
     results = deregister_image(api, image.image_id, delete_snapshots=arguments.delete_snapshots)
     console.note(f"deregistered {what}")
-    if bundle is None:
+    if bundle is None and not arguments.delete_snapshots:
         _tell_undo(image, api.region, console)
     deleted = _delete_snapshots(api, image, results, console) if arguments.delete_snapshots else []
     if bundle is not None:
@@ -173,7 +173,10 @@ def _plan(
 
 
 def _tell_undo(image: OwnImage, region: str, console: Console) -> None:
+    """How to register it again, and what still costs something."""
     if not image.is_s3_backed:
+        words = ", ".join(image.snapshot_ids)
+        console.note(f"its snapshots stay, and are billed: {words or 'it has none'}")
         return
     try:
         line = register_line(image.registration(), region)

@@ -70,6 +70,11 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     image = require_image(api, arguments.image_id, "ami launch")
     if image.is_s3_backed:
         check_instance_type(cloud, image, spec.instance_type)
+        if spec.instance_type.startswith("m3.") and not any(one.virtual for one in spec.mappings):
+            console.warn(
+                "m3 instances get instance-store volumes only by the mapping of their launch: "
+                "--block-device-mapping ephemeral0=/dev/sdb"
+            )
     if arguments.dry_run:
         return show_plan([Step(call=launch_call(spec, api.region), api=api)], console)
     instance_ids = launch_instances(api, spec)

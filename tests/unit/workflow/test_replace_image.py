@@ -11,6 +11,7 @@ from bundler.model.device_mapping import DeviceMapping
 from bundler.model.image import Ami, Architecture, ImageLocation, ImageState
 from bundler.model.own_image import OwnImage
 from bundler.model.registration import Registration
+from bundler.workflow.register import register_freed_name
 from bundler.workflow.replace_image import replace_image
 from bundler.workflow.wait import Patience
 from tests.support.registry import MemoryImageRegistry
@@ -53,6 +54,8 @@ class Registry(MemoryImageRegistry):
     """One whose registrations fail, by their numbers from 1."""
 
     failures: dict[int, BundlerError] = field(default_factory=dict)
+    stale: dict[int, str] = field(default_factory=dict)
+    """Ids that registrations give which make nothing."""
     gone: list[str] = field(default_factory=list)
     count: int = 0
     pauses: list[float] = field(default_factory=list)
@@ -61,6 +64,8 @@ class Registry(MemoryImageRegistry):
         self.count += 1
         if self.count in self.failures:
             raise self.failures[self.count]
+        if self.count in self.stale:
+            return self.stale[self.count]
         # Not super(): slots make the class anew.
         return MemoryImageRegistry.register(self, registration)
 
@@ -91,6 +96,21 @@ def test_a_name_that_is_freed_late_is_waited_for() -> None:
     registry = Registry(failures={2: TAKEN, 3: TAKEN})
     assert registry.run().name == "web"
     assert registry.pauses == [2.0, 3.0]
+
+
+def test_a_name_that_nobody_frees_ends_the_wait() -> None:
+    registry = Registry(failures=dict.fromkeys(range(2, 11), TAKEN))
+    with pytest.raises(AwsRefusedError, match=r"not free yet.*registered again as ami-0+2$"):
+        registry.run()
+    assert sum(registry.pauses) == 60
+
+
+def test_the_ami_that_has_gone_is_not_taken_for_the_new_one() -> None:
+    """EC2 refuses the name, and still shows the old AMI of that manifest."""
+    registry = Registry(stale={1: "ami-01d", 2: "ami-01d"})
+    patience = Patience(sleep=registry.pauses.append, clock=lambda: sum(registry.pauses))
+    image_id = register_freed_name(registry, OLD.registration(), patience, freed="ami-01d")
+    assert (image_id, registry.pauses) == ("ami-00000000000000001", [2.0, 3.0])
 
 
 def test_a_trial_that_fails_leaves_the_old_alone() -> None:
