@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from botocore import xform_name
 
 from bundler.aws.transport import Transport
-from bundler.errors import AwsRefusedError, MissingError, TransferError
+from bundler.errors import AwsRefusedError, MissingError, TransferError, UsageError
 from bundler.model.ec2_call import Ec2Call
+from bundler.model.image import is_text
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -51,6 +52,7 @@ class Ec2Api:
         Raises:
             AwsRefusedError, TransferError, UsageError, MissingError: as send().
         """
+        _check_text(call.parameters, subject)
         method = self._method(call.operation, subject)
         look = self._method(f"Describe{key}", subject)
         attempts = count()
@@ -102,6 +104,7 @@ class Ec2Api:
     def _ask(
         self, subject: str, operation: str, parameters: Mapping[str, object]
     ) -> Mapping[str, Any]:
+        _check_text(parameters, subject)
         method = self._method(operation, subject)
         reply: Mapping[str, Any] = self._transport.call(subject, lambda: method(**parameters))
         return reply
@@ -113,3 +116,18 @@ class Ec2Api:
                 f"{subject}: this boto3 is too old to know {operation}; pip install -U boto3"
             )
         return method
+
+
+def _check_text(value: object, subject: str) -> None:
+    """Refuse words of the command line that botocore could not send.
+
+    Raises:
+        UsageError: one is not UTF-8.
+    """
+    if isinstance(value, str) and not is_text(value):
+        raise UsageError(f"{subject}: expected UTF-8, got {value!r}")
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            _check_text(item, subject)

@@ -66,6 +66,9 @@ class Registration:
                 "AMI: SR-IOV, ENA and a boot mode are for hvm AMIs only, and this one is "
                 "paravirtual; leave them out"
             )
+        for words in (self.kernel_id, self.ramdisk_id, self.root_device_name):
+            if not is_text(words):
+                raise UsageError(f"AMI: expected UTF-8, got {words!r}")
         self._check_mappings()
         check_description(self.description)
 

@@ -18,6 +18,7 @@ from bundler.cli.changes import (
     api_of,
     ask_all,
     mappings_of,
+    open_region,
     patience_of,
     register_line,
     registry_of,
@@ -93,7 +94,8 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     if holder is not None and not is_ours:
         old = _check_replaceable(arguments, cloud, registration, holder, console)
     if arguments.dry_run:
-        return _plan(registration, cloud, holder if is_ours else None, old, regions, console)
+        ours = holder if is_ours else None
+        return _plan(arguments, registration, cloud, ours, old, regions, console)
     if old is not None:
         ami = _replace(arguments, cloud, registration, old, console)
     else:
@@ -227,6 +229,7 @@ def _replacing_steps(registration: Registration, cloud: Cloud, old: OwnImage) ->
 
 
 def _plan(
+    arguments: argparse.Namespace,
     registration: Registration,
     cloud: Cloud,
     ours: Ami | None,
@@ -243,8 +246,8 @@ def _plan(
         console.note(f"{registration.name!r} is {ours.image_id} already, of this very manifest")
     image_id = ours.image_id if ours else "(the new AMI)"
     for region in regions:
-        call = plan_copy(image_id, cloud, region, registration)
-        steps.append(Step(call=call, api=None))
+        there = api_of(open_region(arguments, cloud, region)) if ours else None
+        steps.append(Step(call=plan_copy(image_id, cloud, region, registration), api=there))
     return show_plan(steps, console, image_id=ours.image_id if ours else None)
 
 

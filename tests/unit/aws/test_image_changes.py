@@ -227,6 +227,37 @@ def test_parameters_are_the_operations(client: "EC2Client") -> None:
         Ec2Api(client, Transport()).send(call, "deregister")
 
 
+def test_words_that_are_no_text(api: Ec2Api) -> None:
+    filters = [{"Name": "name", "Values": ["\udcff"]}]
+    with pytest.raises(UsageError, match="look: expected UTF-8"):
+        list(api.pages("DescribeImages", "Images", "look", Filters=filters))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("AuthFailure", "UnauthorizedOperation", "OperationNotPermitted", "OptInRequired"),
+        *("RequestExpired", "InvalidSecurity.RequestHasExpired", "UnsupportedOperation"),
+        *("InvalidManifest", "InaccessibleStorageLocation", "InvalidRegion", "InvalidRequest"),
+        *("InvalidAMIName.Duplicate", "InvalidAMIName.Malformed", "InvalidKernelId.Malformed"),
+        *("InvalidAMIID.Malformed", "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"),
+        *("InvalidInstanceID.NotFound", "IncorrectState", "InvalidBlockDeviceMapping"),
+        *("InvalidSnapshot.NotFound", "InvalidSnapshot.InUse", "InvalidParameterCombination"),
+        *("ResourceLimitExceeded", "IdempotentParameterMismatch"),
+    ],
+)
+def test_what_a_user_can_cause_ends_in_one_line_with_a_remedy(
+    api: Ec2Api, stub: Stubber, code: str
+) -> None:
+    stub.add_client_error("deregister_image", code, "It\nis so.", 400)
+    with pytest.raises(AwsRefusedError) as caught:
+        api.send(CALL, "deregister")
+    line, remedy = str(caught.value).split("; ", 1)
+    assert line == f"deregister: It is so ({code})"
+    assert len(remedy) > 10
+    assert "\n" not in remedy
+
+
 # What goes
 
 
