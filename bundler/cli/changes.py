@@ -10,14 +10,18 @@ from bundler.aws.ec2 import Ec2ImageRegistry
 from bundler.aws.ec2_api import Ec2Api
 from bundler.aws.image_changes import find_image
 from bundler.aws.session import Cloud, partition
+from bundler.aws.snapshots import describe_snapshots
 from bundler.cli.console import Console, Result, printable
 from bundler.cli.options import parse_seconds
 from bundler.errors import AwsRefusedError, BundlerError, UsageError
 from bundler.model.device_mapping import DeviceMapping, parse_mappings
 from bundler.model.ec2_call import Ec2Call
+from bundler.model.image import ImageState
 from bundler.model.own_image import OwnImage
 from bundler.model.registration import Registration
+from bundler.workflow.register import wait_for_image
 from bundler.workflow.wait import WAIT_TIMEOUT, Patience
+from bundler.workflow.wait_ec2 import describe_progress
 
 MAX_TIMEOUT = 7 * 24 * 3600.0
 """Most seconds that --timeout takes.  Our choice: copies of terabytes take hours."""
@@ -151,6 +155,37 @@ def require_image(api: Ec2Api, image_id: str, command: str) -> OwnImage:
             code="InvalidAMIID.NotFound",
         )
     return image
+
+
+def check_available(
+    arguments: argparse.Namespace, cloud: Cloud, image: OwnImage, console: Console
+) -> None:
+    """Make sure that an AMI is available; one that is pending is waited for, if that is allowed.
+
+    Raises:
+        AwsRefusedError: it is not, and never will be, or nothing is to be waited for.
+        TransferError: EC2 could not be reached, or it was not available in time.
+    """
+    if image.state is ImageState.AVAILABLE:
+        return
+    if image.state is ImageState.PENDING and not (arguments.no_wait or arguments.dry_run):
+        patience = patience_of(arguments, console, image.image_id)
+        wait_for_image(registry_of(cloud), image.image_id, patience, done="it is needed")
+        return
+    raise AwsRefusedError(
+        f"{arguments.command} {image.image_id}: expected an AMI that is available, got "
+        f"{image.state.value}: {image.state_reason or 'EC2 gives no reason'}",
+        code="InvalidAMIID.Unavailable",
+    )
+
+
+def describe_pending(api: Ec2Api, image_id: str) -> str:
+    """How far the snapshots of a pending AMI are; whoever may not know waits all the same."""
+    try:
+        image = find_image(api, image_id)
+        return describe_progress(describe_snapshots(api, image.snapshot_ids)) if image else ""
+    except AwsRefusedError:
+        return ""
 
 
 def show_plan(steps: Sequence[Step], console: Console, **facts: object) -> Result:

@@ -3,11 +3,12 @@
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from bundler.aws.ec2_api import Ec2Api
 from bundler.aws.image_changes import copy_call
 from bundler.aws.session import Cloud
-from bundler.cli.changes import api_of, open_region, patience_of, registry_of
+from bundler.cli.changes import api_of, describe_pending, open_region, patience_of, registry_of
 from bundler.cli.console import Console
 from bundler.errors import AwsRefusedError, TransferError, UsageError
 from bundler.model.ec2_call import Ec2Call
@@ -70,7 +71,13 @@ def finish_copy(
     """
     patience = patience_of(arguments, console, f"{image_id} in {there.region}")
     try:
-        return wait_for_image(registry_of(there), image_id, patience, done="it is being copied")
+        return wait_for_image(
+            registry_of(there),
+            image_id,
+            patience,
+            done="it is being copied",
+            describe_pending=partial(describe_pending, api_of(there), image_id),
+        )
     except AwsRefusedError as error:
         raise AwsRefusedError(
             f"{error}; the same command gets the same copy from EC2: another one needs another "

@@ -6,9 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from moto.ec2.models import ec2_backends
 
 from tests.support.bundles import EC2_CERT, USER_CERT, USER_KEY
-from tests.support.cloud import REGION, CloudServer, cloud_server, make_bucket, open_cloud
+from tests.support.cloud import (
+    ACCOUNT_ID,
+    REGION,
+    CloudServer,
+    cloud_server,
+    make_bucket,
+    open_cloud,
+)
 from tests.support.images import random_bytes
 from tests.support.in_process import run_here
 from tests.support.moto_images import hide_image_references
@@ -163,6 +171,23 @@ def test_a_bundle_that_another_ami_needs(
     assert line in done.errors
     assert len(stored_objects(server, "images", "web/")) == 2
     assert owned(server) == [other]
+
+
+def test_an_ami_that_is_not_available(server: CloudServer, ec2: "EC2Client") -> None:
+    instance_id = run_instance(ec2)
+    image_id = ec2.create_image(InstanceId=instance_id, Name="web")["ImageId"]
+    launch = ("ami", "launch", image_id, "--instance-type", "m5.large")
+    for state, more, told in (
+        ("failed", (), "expected an AMI that is available, got failed"),
+        ("pending", ("--no-wait",), "expected an AMI that is available, got pending"),
+    ):
+        ec2_backends[ACCOUNT_ID][REGION].amis[image_id].state = state
+        check_refused(run(server, *launch, *more), 6, told)
+        check_refused(run(server, "ami", "copy", image_id, *more), 6, told)
+    late = run(server, "ami", "copy", image_id, "--timeout", "0.01")
+    assert late.code == 7
+    assert f"wait for AMI {image_id}: it is needed, but after 0.01 seconds" in late.errors
+    assert owned(server) == [image_id]
 
 
 def test_copies_that_ec2_refuses(server: CloudServer, tmp_path: Path) -> None:

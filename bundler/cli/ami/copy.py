@@ -10,6 +10,7 @@ from bundler.cli.changes import (
     add_tag_option,
     add_wait_options,
     api_of,
+    check_available,
     open_region,
     patience_of,
     require_image,
@@ -19,7 +20,6 @@ from bundler.cli.cloud import open_cloud
 from bundler.cli.console import Console, Result
 from bundler.cli.copies import finish_copy, start_copy
 from bundler.cli.options import add_cloud_options
-from bundler.errors import AwsRefusedError
 from bundler.model.image import ImageState
 from bundler.model.image_change import CopySpec
 from bundler.model.own_image import OwnImage
@@ -63,12 +63,6 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     cloud = open_cloud(arguments)
     there = open_region(arguments, cloud, arguments.to_region or cloud.region)
     image = require_image(api_of(cloud), arguments.image_id, "ami copy")
-    if image.state is not ImageState.AVAILABLE:
-        raise AwsRefusedError(
-            f"ami copy {image.image_id}: expected an AMI that is available, got "
-            f"{image.state.value}: {image.state_reason or 'wait until it is, or enable it'}",
-            code="InvalidAMIID.Unavailable",
-        )
     description = image.description if arguments.description is None else arguments.description
     spec = CopySpec(
         image_id=image.image_id,
@@ -84,6 +78,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         client_token=arguments.client_token,
     )
     _warn(image, console)
+    check_available(arguments, cloud, image, console)
     if arguments.dry_run:
         return show_plan([Step(call=copy_call(spec), api=api_of(there))], console)
     return _copy(arguments, spec, there, console)

@@ -5,7 +5,7 @@ import uuid
 from functools import partial
 
 from bundler.aws.ec2_api import Ec2Api
-from bundler.aws.image_changes import create_call, find_image, find_image_from
+from bundler.aws.image_changes import create_call, find_image_from
 from bundler.aws.instances import require_instance
 from bundler.aws.session import Cloud
 from bundler.aws.snapshots import create_snapshots, describe_snapshots, snapshots_call
@@ -16,6 +16,7 @@ from bundler.cli.changes import (
     add_tag_option,
     add_wait_options,
     api_of,
+    describe_pending,
     mappings_of,
     patience_of,
     registry_of,
@@ -31,7 +32,7 @@ from bundler.model.image_change import CreateSpec
 from bundler.model.instance import Instance
 from bundler.model.resource_tag import parse_tags
 from bundler.workflow.register import NAME_IS_TAKEN, wait_for_image
-from bundler.workflow.wait_ec2 import describe_progress, wait_for_snapshots
+from bundler.workflow.wait_ec2 import wait_for_snapshots
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -180,7 +181,7 @@ def _finish(
             image_id,
             patience_of(arguments, console, image_id),
             done="it is being created",
-            describe_pending=lambda: _describe_snapshots(api, image_id),
+            describe_pending=partial(describe_pending, api, image_id),
         ).state
     return Result(
         text=image_id,
@@ -192,12 +193,3 @@ def _finish(
             "snapshots_before": list(snapshot_ids),
         },
     )
-
-
-def _describe_snapshots(api: Ec2Api, image_id: str) -> str:
-    """How far an AMI's snapshots are; whoever may not know waits all the same."""
-    try:
-        image = find_image(api, image_id)
-        return describe_progress(describe_snapshots(api, image.snapshot_ids)) if image else ""
-    except AwsRefusedError:
-        return ""

@@ -14,6 +14,7 @@ from bundler.cli.changes import (
     add_tag_option,
     add_wait_options,
     api_of,
+    check_available,
     mappings_of,
     patience_of,
     require_image,
@@ -75,6 +76,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
                 "m3 instances get instance-store volumes only by the mapping of their launch: "
                 "--block-device-mapping ephemeral0=/dev/sdb"
             )
+    check_available(arguments, cloud, image, console)
     if arguments.dry_run:
         return show_plan([Step(call=launch_call(spec, api.region), api=api)], console)
     instance_ids = launch_instances(api, spec)
