@@ -190,6 +190,23 @@ def test_an_ami_that_is_not_available(server: CloudServer, ec2: "EC2Client") -> 
     assert owned(server) == [image_id]
 
 
+def test_what_is_protected_stays(server: CloudServer, ec2: "EC2Client", tmp_path: Path) -> None:
+    image_id = publish(server, tmp_path)
+    ami = ec2_backends[ACCOUNT_ID][REGION].amis[image_id]
+    ami.deregistration_protection = "enabled-with-cooldown"
+    refused = run(server, "ami", "deregister", image_id, "--yes", "--delete-bundle", "--force")
+    check_refused(refused, 6, r"protected .*\(enabled-with-cooldown\); aws ec2 disable-image-dereg")
+    location = "s3://images/web/root.img.manifest.xml"
+    ami.image_location = "images/old.manifest.xml"
+    words = ("ami", "register", location, "--name", "web", "--replace")
+    check_refused(run(server, *words), 6, f"{image_id} has the name, and only an S3-backed AMI")
+    ec2.create_image(InstanceId=run_instance(ec2), Name="web 2")
+    words = ("ami", "register", location, "--name", "web 2", "--replace")
+    check_refused(run(server, *words), 6, "only an S3-backed AMI")
+    assert len(owned(server)) == 2
+    assert len(stored_objects(server, "images", "web/")) == 2
+
+
 def test_copies_that_ec2_refuses(server: CloudServer, tmp_path: Path) -> None:
     image_id = publish(server, tmp_path)
     for more, words in (
