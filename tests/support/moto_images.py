@@ -6,12 +6,10 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.responses.amis import AmisResponse
 
 
-def hide_image_references(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let EC2 be one without DescribeImageReferences, as older ones are."""
+def hide_image_references(monkeypatch: pytest.MonkeyPatch, code: str = "InvalidAction") -> None:
+    """Let EC2 be one without DescribeImageReferences, as older ones are, or one that refuses."""
 
     def refuse(response: AmisResponse) -> ActionResult:
-        raise EC2ClientError(
-            "InvalidAction", "The action DescribeImageReferences is not valid for this web service."
-        )
+        raise EC2ClientError(code, "DescribeImageReferences is not valid here.")
 
     monkeypatch.setattr(AmisResponse, "describe_image_references", refuse, raising=False)

@@ -126,9 +126,19 @@ def _check_unused(
 
     Raises:
         InUseError: something does, and --force is not given.
-        AwsRefusedError, TransferError: EC2 does not tell.
+        AwsRefusedError: EC2 does not tell, and --force is not given.
+        TransferError: EC2 could not be reached.
     """
-    if not (uses := find_uses(api, image.image_id)):
+    try:
+        uses = find_uses(api, image.image_id)
+    except AwsRefusedError as error:
+        if not arguments.force:
+            raise AwsRefusedError(
+                f"{error}; --force deregisters it without knowing what needs it", code=error.code
+            ) from error
+        console.warn(f"what needs {image.image_id} is not known: {error}")
+        return
+    if not uses:
         return
     words = f"{image.image_id} is needed by {', '.join(uses)}"
     if not arguments.force:

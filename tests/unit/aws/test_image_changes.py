@@ -113,6 +113,8 @@ def test_a_copy_of_an_s3_backed_ami_tags_no_snapshots() -> None:
     assert call.parameters["TagSpecifications"] == [{"ResourceType": "image", "Tags": PAIRS}]
     with pytest.raises(UsageError, match="--kms-key-id needs --encrypted"):
         spec(kms_key_id="alias/web")
+    with pytest.raises(UsageError, match="at most 64 ASCII characters"):
+        spec(client_token="x" * 65)
 
 
 def test_an_instance_is_imaged_with_all_that_is_given(api: Ec2Api, stub: Stubber) -> None:
