@@ -1,22 +1,26 @@
 """Image registry: the AMIs of one region."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from bundler.aws.transport import Transport
 from bundler.errors import AwsRefusedError, TransferError
+from bundler.model.device_mapping import DeviceMapping
+from bundler.model.ec2_call import Ec2Call
 from bundler.model.image import Ami, ImageState
 from bundler.model.registration import Registration
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import (
+        BlockDeviceMappingTypeDef,
         DescribeImagesRequestTypeDef,
         DescribeImagesResultTypeDef,
         FilterTypeDef,
         ImageTypeDef,
         RegisterImageRequestTypeDef,
+        TagTypeDef,
     )
 
 MAX_PAGE_COUNT = 1000
@@ -109,10 +113,19 @@ class Ec2ImageRegistry:
 
     def _named(self, name: str) -> "list[ImageTypeDef]":
         filters: list[FilterTypeDef] = [{"Name": "name", "Values": [name]}]
-        return self._transport.call(
+        # A disabled AMI keeps its name; one that was just deregistered may be shown for a while.
+        images = self._transport.call(
             f"look for an AMI named {name!r}",
-            lambda: self._client.describe_images(Owners=["self"], Filters=filters)["Images"],
+            lambda: self._client.describe_images(
+                Owners=["self"], Filters=filters, IncludeDisabled=True
+            )["Images"],
         )
+        return [image for image in images if image_state({**image}) is not ImageState.DEREGISTERED]
+
+
+def register_call(registration: Registration, region: str) -> Ec2Call:
+    """The RegisterImage that Ec2ImageRegistry.register() sends, to be shown or asked about."""
+    return Ec2Call(operation="RegisterImage", region=region, parameters={**_request(registration)})
 
 
 def _request(registration: Registration) -> "RegisterImageRequestTypeDef":
@@ -129,19 +142,45 @@ def _request(registration: Registration) -> "RegisterImageRequestTypeDef":
         request["KernelId"] = registration.kernel_id
     if registration.ramdisk_id:
         request["RamdiskId"] = registration.ramdisk_id
+    if registration.root_device_name:
+        request["RootDeviceName"] = registration.root_device_name
+    if registration.mappings:
+        request["BlockDeviceMappings"] = [_mapping(one) for one in registration.mappings]
+    if registration.has_sriov:
+        request["SriovNetSupport"] = "simple"
+    if registration.has_ena:
+        request["EnaSupport"] = True
+    if registration.boot_mode:
+        request["BootMode"] = registration.boot_mode.value
+    if registration.needs_imds_v2:
+        request["ImdsSupport"] = "v2.0"
+    if registration.tags:
+        tags: list[TagTypeDef] = [{"Key": key, "Value": value} for key, value in registration.tags]
+        request["TagSpecifications"] = [{"ResourceType": "image", "Tags": tags}]
     return request
 
 
+def _mapping(mapping: DeviceMapping) -> "BlockDeviceMappingTypeDef":
+    """An S3-backed AMI's: Registration lets no EBS volume through."""
+    if mapping.is_left_out:
+        return {"DeviceName": mapping.device, "NoDevice": ""}
+    return {"DeviceName": mapping.device, "VirtualName": mapping.virtual}
+
+
 def _ami(image: "ImageTypeDef") -> Ami:
-    try:
-        state = ImageState(image.get("State", ImageState.PENDING))
-    except ValueError:
-        # A state that EC2 has invented since: neither good nor bad, so it is looked at again.
-        state = ImageState.TRANSIENT
     return Ami(
         image_id=image["ImageId"],
         name=image.get("Name", ""),
-        state=state,
+        state=image_state({**image}),
         state_reason=image.get("StateReason", {}).get("Message", ""),
         location=image.get("ImageLocation", ""),
     )
+
+
+def image_state(image: Mapping[str, object]) -> ImageState:
+    """The state of an AMI in a reply of DescribeImages."""
+    try:
+        return ImageState(str(image.get("State", ImageState.PENDING)))
+    except ValueError:
+        # A state that EC2 has invented since: neither good nor bad, so it is looked at again.
+        return ImageState.TRANSIENT

@@ -13,6 +13,7 @@ import urllib3.exceptions
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.parsers import ResponseParserError
 
+from bundler.aws.refused_manifest import MANIFEST_CODES, manifest_remedy
 from bundler.aws.remedies import CLIENT_FAILURES, HEAD_CODES, PASSING_CODES, REMEDIES
 from bundler.errors import AwsRefusedError, BundlerError, TransferError
 from bundler.model.clock import S3_MAX_SKEW, describe_skew
@@ -110,6 +111,8 @@ def _client_error(subject: str, error: ClientError) -> BundlerError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     words = str(error.response.get("Error", {}).get("Message", ""))
     remedy = REMEDIES.get(code, "")
+    if code in MANIFEST_CODES:
+        remedy = manifest_remedy(words) or remedy
     if code in _WRONG_REGION_CODES and (region := _right_region(error)):
         remedy = f"the bucket is in {region}: give that region"
     elif code == "BadRequest" and (region := _right_region(error)):

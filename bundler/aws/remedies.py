@@ -93,26 +93,48 @@ REMEDIES = {
     "ExpiredToken": _LOG_IN,
     "ExpiredTokenException": _LOG_IN,
     "IllegalLocationConstraintException": "give the region where the bucket is to be",
+    "IdempotentParameterMismatch": "the client token was used with other parameters: give another "
+    "one (--client-token)",
+    "InaccessibleStorageLocation": "EC2 may not read the bucket: check its region, and the ACL "
+    "aws-exec-read of what is in it",
+    "IncorrectInstanceState": "wait until the instance is running or stopped",
+    "IncorrectState": "wait until it is in the state that is needed",
+    "InvalidAMIID.Malformed": "an AMI's id is ami- and 8 or 17 hexadecimal digits",
+    "InvalidAMIID.NotFound": "check the id and the region",
+    "InvalidAMIID.Unavailable": "it is pending, disabled, or deregistered already",
     "InvalidAMIName.Duplicate": "choose another AMI name, such as one with the date, or "
     "deregister the AMI that has it",
     "InvalidAMIName.Malformed": "a name has 3 to 128 letters, digits, blanks or ()[]./-'@_",
     "InvalidAccessKeyId": "check the access key and that its partition is the region's",
     "InvalidArgument": "if it is the ACL: servers other than AWS may not know aws-exec-read; "
     "--acl none sends none",
+    "InvalidBlockDeviceMapping": "check the block device mapping: devices, sizes and snapshots",
     "InvalidBucketName": "a name has 3 to 63 lower-case letters, digits, dots and hyphens",
     "InvalidClientTokenId": "check the access key and that its partition is the region's",
+    "InvalidInstanceID.NotFound": "check the instance's id and the region",
+    "InvalidKernelId.Malformed": "a kernel's id is aki- and 8 hexadecimal digits",
     "InvalidManifest": "usual causes: the bucket is in another region; EC2 may not read the "
     "objects (ACL aws-exec-read); the EC2 certificate is another partition's; the manifest was "
     "changed after it was signed; product codes that are not the caller's",
+    "InvalidParameterCombination": "the instance type or AMI does not support that; S3-backed AMIs "
+    "boot on few types (ami-bundler ami launch tells which)",
+    "InvalidRegion": "check the region, and that it is enabled for the account",
+    "InvalidRequest": "the AMI cannot be copied there so: check both regions, and that it is yours "
+    "or shared with its snapshots",
+    "InvalidSecurity.RequestHasExpired": "check this machine's clock",
+    "InvalidSnapshot.InUse": "an AMI still needs the snapshot: deregister that first",
+    "InvalidSnapshot.NotFound": "check the snapshot's id and the region",
     "InvalidToken": _LOG_IN,
     "NoSuchBucket": "check the bucket's name and the region",
     "NoSuchKey": "check the name and prefix; the bundle may not be uploaded completely",
     "NotFound": "check the bucket's name, the prefix and the region",
+    "OperationNotPermitted": "it may be protected: from deregistration, or from being stopped",
     "OptInRequired": "subscribe the account to the service, or enable the region",
     "PermanentRedirect": "the bucket is in another region: give that region",
     "PreconditionFailed": "the object was changed while it was read: try again",
     "RequestExpired": "check this machine's clock",
     "RequestTimeTooSkewed": "check this machine's clock",
+    "ResourceLimitExceeded": "too many copies or snapshots are under way: try again later",
     "SignatureDoesNotMatch": "check the secret access key, and this machine's clock",
     "SlowDown": "S3 asks for fewer requests: try again later",
     "TemporaryRedirect": "the bucket is new: try again in an hour, or give its own region",

@@ -86,12 +86,17 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     is_versioned = S3Bucket(
         bundle.cloud.s3(), bundle.location.bucket, bundle.cloud.transport
     ).is_versioned()
-    verb = "deleting" if arguments.yes and not arguments.dry_run else "would delete"
-    _tell(deletion, console, verb, is_versioned=is_versioned, is_loud=arguments.verbose > 0)
+    tell_deletion(
+        deletion,
+        console,
+        verb="deleting" if arguments.yes and not arguments.dry_run else "would delete",
+        is_versioned=is_versioned,
+        is_loud=arguments.verbose > 0,
+    )
     if is_asking and not console.confirm("Continue?"):
         raise UsageError(f"delete {bundle.location.url}: not confirmed; nothing is deleted")
     if not arguments.dry_run:
-        _delete(bundle, deletion, console)
+        run_deletion(bundle, deletion, console)
     return _result(deletion, is_dry_run=arguments.dry_run, is_versioned=is_versioned)
 
 
@@ -129,8 +134,8 @@ def _check_not_registered(bundle: StoredBundle, console: Console, *, force: bool
     console.warn(f"without {url} nobody can launch the {words}")
 
 
-def _tell(
-    deletion: Deletion, console: Console, verb: str, *, is_versioned: bool, is_loud: bool
+def tell_deletion(
+    deletion: Deletion, console: Console, *, verb: str, is_versioned: bool, is_loud: bool
 ) -> None:
     """Say what will go, before anybody is asked."""
     if is_versioned:
@@ -152,7 +157,7 @@ def _tell(
             f"{verb} {deletion.location.url}: {what}, {len(deletion.names)} objects, {size}"
         )
     if is_loud:
-        for url in _urls(deletion):
+        for url in deletion_urls(deletion):
             console.note(f"  {url}")
     if deletion.upload_names:
         console.note(f"and unfinished uploads of {len(deletion.upload_names)} of its objects")
@@ -163,7 +168,12 @@ def _tell(
         )
 
 
-def _delete(bundle: StoredBundle, deletion: Deletion, console: Console) -> None:
+def run_deletion(bundle: StoredBundle, deletion: Deletion, console: Console) -> None:
+    """Delete what was planned; whoever interrupts it is told how to go on.
+
+    Raises:
+        UsageError, AwsRefusedError, TransferError: as delete_bundle().
+    """
     try:
         delete_bundle(bundle.store, deletion)
     except KeyboardInterrupt:
@@ -174,13 +184,14 @@ def _delete(bundle: StoredBundle, deletion: Deletion, console: Console) -> None:
         raise
 
 
-def _urls(deletion: Deletion) -> list[str]:
+def deletion_urls(deletion: Deletion) -> list[str]:
+    """The objects that go, in order."""
     folder = deletion.location.url.removesuffix(deletion.location.key.rpartition("/")[2])
     return [folder + name for name in deletion.names]
 
 
 def _result(deletion: Deletion, *, is_dry_run: bool, is_versioned: bool) -> Result:
-    urls = _urls(deletion)
+    urls = deletion_urls(deletion)
     freed = 0 if is_dry_run or is_versioned else deletion.size
     return Result(
         text="\n".join(map(printable, urls)) if is_dry_run else deletion.location.url,

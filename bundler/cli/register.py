@@ -6,7 +6,7 @@ import time
 from bundler.aws.ec2 import Ec2ImageRegistry
 from bundler.cli.console import Console, Result
 from bundler.cli.options import add_cloud_options, choice
-from bundler.cli.stored import open_stored
+from bundler.cli.stored import StoredBundle, open_stored
 from bundler.model.image import Architecture, VirtualizationType
 from bundler.model.registration import Registration
 from bundler.workflow.ports import ImageRegistry
@@ -35,12 +35,24 @@ def add_registration_options(
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Register an AMI."""
     bundle = open_stored(arguments, arguments.location)
+    registration = registration_of(arguments, bundle)
+    cloud = bundle.cloud
+    return register(Ec2ImageRegistry(cloud.ec2(), cloud.transport), registration, console)
+
+
+def registration_of(arguments: argparse.Namespace, bundle: StoredBundle) -> Registration:
+    """What the options ask for; the manifest is read for the rest, and must be there.
+
+    Raises:
+        UsageError: an option is wrong.
+        AwsRefusedError, TransferError, ManifestError: the manifest cannot be read.
+    """
     virtualization_type = choice(
         "--virtualization-type", arguments.virtualization_type, VirtualizationType
     )
     # Reading the manifest tells its architecture, and that it is there at all.
     signed = bundle.fetch()
-    registration = Registration(
+    return Registration(
         location=bundle.location,
         name=arguments.name,
         description=arguments.description,
@@ -49,8 +61,6 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         kernel_id=arguments.kernel,
         ramdisk_id=arguments.ramdisk,
     )
-    cloud = bundle.cloud
-    return register(Ec2ImageRegistry(cloud.ec2(), cloud.transport), registration, console)
 
 
 def register(registry: ImageRegistry, registration: Registration, console: Console) -> Result:

@@ -97,7 +97,7 @@ def test_find_tells_who_has_a_name(cloud: Cloud) -> None:
 
 def test_a_manifest_that_is_not_there(cloud: Cloud) -> None:
     registry = Ec2ImageRegistry(cloud.ec2())
-    with pytest.raises(AwsRefusedError, match=r"HTTP 404.*usual causes") as caught:
+    with pytest.raises(AwsRefusedError, match=r"HTTP 404.*; there is no such object") as caught:
         registry.register(registration(key="other.manifest.xml"))
     assert caught.value.code == "InvalidManifest"
 

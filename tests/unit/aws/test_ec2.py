@@ -26,6 +26,12 @@ PLAIN = Registration(
     architecture=Architecture.X86_64,
 )
 
+BY_NAME = {
+    "Owners": ["self"],
+    "Filters": [{"Name": "name", "Values": ["web"]}],
+    "IncludeDisabled": True,
+}
+
 PLAIN_REQUEST = {
     "ImageLocation": "images/web/web.manifest.xml",
     "Name": "web",
@@ -107,7 +113,7 @@ def add_duplicate(stub: Stubber, location: str) -> None:
     stub.add_response(
         "describe_images",
         {"Images": [{"ImageId": AMI_ID, "Name": "web", "ImageLocation": location}]},
-        {"Owners": ["self"], "Filters": [{"Name": "name", "Values": ["web"]}]},
+        BY_NAME,
     )
 
 
@@ -179,8 +185,7 @@ def test_describe_that_is_refused(registry: Ec2ImageRegistry, stub: Stubber) -> 
 def test_find_looks_for_the_name_among_the_accounts_own(
     registry: Ec2ImageRegistry, stub: Stubber, images: list[dict[str, str]], expected: str | None
 ) -> None:
-    request = {"Owners": ["self"], "Filters": [{"Name": "name", "Values": ["web"]}]}
-    stub.add_response("describe_images", {"Images": images}, request)
+    stub.add_response("describe_images", {"Images": images}, BY_NAME)
     ami = registry.find("web")
     assert (ami and ami.image_id) == expected
 

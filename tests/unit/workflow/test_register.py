@@ -6,6 +6,7 @@ from bundler.errors import AwsRefusedError, BundlerError, TransferError
 from bundler.model.image import Architecture, ImageLocation, ImageState
 from bundler.model.registration import Registration
 from bundler.workflow.register import register_image, wait_for_image
+from bundler.workflow.wait import Patience
 from tests.support.registry import MemoryImageRegistry
 
 REGISTRATION = Registration(
@@ -55,7 +56,7 @@ def test_unknown_and_pending_images_are_waited_for() -> None:
     registry, clock = MemoryImageRegistry(states=states), Clock()
     ami = register_image(registry, REGISTRATION, sleep=clock.sleep, clock=clock, poll=3)
     assert ami.state is ImageState.AVAILABLE
-    assert clock.pauses == [3, 3, 3, 3]
+    assert clock.pauses == [3, 4.5, 6.75, 10.125]
 
 
 @pytest.mark.parametrize(
@@ -83,8 +84,8 @@ def test_a_state_without_return_ends_the_wait(state: ImageState, reason: str) ->
 def test_the_wait_ends_in_time_and_names_the_image(state: ImageState | None, words: str) -> None:
     registry, clock = MemoryImageRegistry(states=[state]), Clock()
     with pytest.raises(TransferError, match=f"{AMI_ID}: it is registered.*25 seconds.*{words}"):
-        register_image(registry, REGISTRATION, sleep=clock.sleep, clock=clock, timeout=25, poll=10)
-    assert clock.pauses == [10, 10, 5]
+        register_image(registry, REGISTRATION, sleep=clock.sleep, clock=clock, timeout=25, poll=8)
+    assert clock.pauses == [8, 12, 5]
 
 
 @pytest.mark.parametrize(
@@ -107,5 +108,5 @@ def test_a_refused_registration_is_not_waited_for() -> None:
 
 def test_the_wait_alone() -> None:
     registry, clock = MemoryImageRegistry(registrations=[REGISTRATION]), Clock()
-    ami = wait_for_image(registry, AMI_ID, sleep=clock.sleep, clock=clock)
+    ami = wait_for_image(registry, AMI_ID, Patience(sleep=clock.sleep, clock=clock))
     assert ami.image_id == AMI_ID

@@ -1,0 +1,88 @@
+"""Instances: launch them, and see what becomes of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bundler.aws.ec2_api import Ec2Api
+from bundler.aws.image_changes import tag_specifications
+from bundler.errors import AwsRefusedError
+from bundler.model.ec2_call import Ec2Call
+from bundler.model.image_change import LaunchSpec
+from bundler.model.instance import Instance
+
+
+def launch_call(spec: LaunchSpec, region: str) -> Ec2Call:
+    """RunInstances, of all the instances or none."""
+    parameters: dict[str, object] = {
+        "ImageId": spec.image_id,
+        "InstanceType": spec.instance_type,
+        "MinCount": spec.count,
+        "MaxCount": spec.count,
+    }
+    if spec.key_name:
+        parameters["KeyName"] = spec.key_name
+    if spec.subnet_id:
+        parameters["SubnetId"] = spec.subnet_id
+    if spec.security_group_ids:
+        parameters["SecurityGroupIds"] = list(spec.security_group_ids)
+    if spec.mappings:
+        parameters["BlockDeviceMappings"] = [one.request() for one in spec.mappings]
+    parameters |= tag_specifications(spec.tags, "instance", "volume")
+    parameters["ClientToken"] = spec.client_token
+    return Ec2Call(operation="RunInstances", region=region, parameters=parameters)
+
+
+def launch_instances(api: Ec2Api, spec: LaunchSpec) -> tuple[str, ...]:
+    """RunInstances; the ids.  The client token makes it safe to be sent twice.
+
+    Raises:
+        AwsRefusedError: EC2 refused.
+        TransferError: EC2 could not be reached.
+    """
+    subject = f"launch AMI {spec.image_id} on {spec.instance_type}"
+    reply = api.send(launch_call(spec, api.region), subject)
+    return tuple(item["InstanceId"] for item in reply["Instances"])
+
+
+def describe_instances(api: Ec2Api, instance_ids: Sequence[str]) -> tuple[Instance, ...]:
+    """DescribeInstances, of those that EC2 knows (yet).
+
+    Raises:
+        AwsRefusedError: EC2 refused.
+        TransferError: EC2 could not be reached.
+    """
+    # A filter, unlike a list of ids, finds what there is when one is not there.
+    filters = [{"Name": "instance-id", "Values": list(instance_ids)}]
+    subject = f"describe {', '.join(instance_ids)}"
+    reservations = api.pages("DescribeInstances", "Reservations", subject, Filters=filters)
+    return tuple(
+        _read(item) for reservation in reservations for item in reservation.get("Instances", ())
+    )
+
+
+def require_instance(api: Ec2Api, instance_id: str, command: str) -> Instance:
+    """An instance that must be there.
+
+    Raises:
+        AwsRefusedError: it is not, or EC2 refused.
+        TransferError: EC2 could not be reached.
+    """
+    if not (found := describe_instances(api, [instance_id])):
+        raise AwsRefusedError(
+            f"{command} {instance_id}: there is no such instance in {api.region}; check the id "
+            "and the region",
+            code="InvalidInstanceID.NotFound",
+        )
+    return found[0]
+
+
+def _read(item: Mapping[str, Any]) -> Instance:
+    return Instance(
+        instance_id=item["InstanceId"],
+        instance_type=item.get("InstanceType", ""),
+        state=item.get("State", {}).get("Name", "pending"),
+        state_reason=item.get("StateReason", {}).get("Message", ""),
+        root_device_type=item.get("RootDeviceType", ""),
+        private_address=item.get("PrivateIpAddress", ""),
+        public_address=item.get("PublicIpAddress", ""),
+    )

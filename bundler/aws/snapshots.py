@@ -1,0 +1,96 @@
+"""EBS snapshots of AMIs and instances."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bundler.aws.ec2_api import Ec2Api
+from bundler.errors import AwsRefusedError
+from bundler.model.ec2_call import Ec2Call
+from bundler.model.instance import SnapshotState
+
+REQUEST_TAG = "ami-bundler:request"
+"""Key of the tag by which snapshots are found whose making was never answered."""
+
+
+def delete_snapshot(api: Ec2Api, snapshot_id: str) -> bool:
+    """DeleteSnapshot; False when another AMI needs it, and one that is gone is no error.
+
+    Raises:
+        AwsRefusedError: EC2 refused.
+        TransferError: EC2 could not be reached.
+    """
+    call = Ec2Call(
+        operation="DeleteSnapshot", region=api.region, parameters={"SnapshotId": snapshot_id}
+    )
+    try:
+        api.send(call, f"delete snapshot {snapshot_id}")
+    except AwsRefusedError as error:
+        if error.code == "InvalidSnapshot.InUse":
+            return False
+        if error.code != "InvalidSnapshot.NotFound":
+            raise
+    return True
+
+
+def describe_snapshots(api: Ec2Api, snapshot_ids: Sequence[str]) -> tuple[SnapshotState, ...]:
+    """DescribeSnapshots, of those that EC2 knows (yet).
+
+    Raises:
+        AwsRefusedError: EC2 refused.
+        TransferError: EC2 could not be reached.
+    """
+    # A filter, unlike a list of ids, finds what there is when one is not there.
+    return _find(api, "snapshot-id", snapshot_ids)
+
+
+def snapshots_call(instance_id: str, region: str, *, description: str, request_id: str) -> Ec2Call:
+    """CreateSnapshots of all volumes of an instance, at one moment."""
+    tags = [{"Key": REQUEST_TAG, "Value": request_id}]
+    parameters: dict[str, object] = {
+        "InstanceSpecification": {"InstanceId": instance_id, "ExcludeBootVolume": False},
+        "Description": description,
+        "CopyTagsFromSource": "volume",
+        "TagSpecifications": [{"ResourceType": "snapshot", "Tags": tags}],
+    }
+    return Ec2Call(operation="CreateSnapshots", region=region, parameters=parameters)
+
+
+def create_snapshots(api: Ec2Api, call: Ec2Call, request_id: str) -> tuple[str, ...]:
+    """Send a snapshots_call(); the snapshots' ids.
+
+    CreateSnapshots knows no client token.  So when an attempt was not answered, those are
+    looked for that it has made, by their tag, before it is made again.
+
+    Raises:
+        AwsRefusedError: EC2 refused.
+        TransferError: EC2 could not be reached.
+    """
+    items = api.send_once(
+        call,
+        "snapshot the volumes of an instance",
+        "Snapshots",
+        Filters=[{"Name": f"tag:{REQUEST_TAG}", "Values": [request_id]}],
+    )
+    return tuple(item["SnapshotId"] for item in items)
+
+
+def _find(api: Ec2Api, name: str, values: Sequence[str]) -> tuple[SnapshotState, ...]:
+    if not values:
+        return ()
+    items = api.pages(
+        "DescribeSnapshots",
+        "Snapshots",
+        "describe snapshots",
+        Filters=[{"Name": name, "Values": list(values)}],
+    )
+    return tuple(_read(item) for item in items)
+
+
+def _read(item: Mapping[str, Any]) -> SnapshotState:
+    digits = str(item.get("Progress", "")).rstrip("%")
+    return SnapshotState(
+        snapshot_id=item["SnapshotId"],
+        state=str(item.get("State", "pending")),
+        progress=int(digits) if digits.isdecimal() else 0,
+        message=str(item.get("StateMessage", "")),
+    )

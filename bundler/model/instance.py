@@ -1,0 +1,31 @@
+"""Instances and snapshots, as far as those who wait for them need to know."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """An instance (DescribeInstances); texts are empty where EC2 tells nothing."""
+
+    instance_id: str
+    instance_type: str
+    state: str
+    """pending, running, shutting-down, terminated, stopping or stopped."""
+    state_reason: str
+    root_device_type: str
+    """instance-store or ebs."""
+    private_address: str
+    public_address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotState:
+    """How far a snapshot is (DescribeSnapshots)."""
+
+    snapshot_id: str
+    state: str
+    """pending, completed, error, recoverable or recovering."""
+    progress: int
+    """Percent."""
+    message: str
+    """Why it failed."""
