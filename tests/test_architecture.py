@@ -31,6 +31,7 @@ DOORS = {
     "boto3": "aws/session.py",
     "subprocess": "host/run.py",
     "tqdm": "cli/console.py",
+    "jmespath": "cli/query.py",
     "moto": "aws/embedded.py",
     "werkzeug": "aws/embedded.py",
 }

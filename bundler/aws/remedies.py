@@ -93,28 +93,50 @@ REMEDIES = {
     "ExpiredToken": _LOG_IN,
     "ExpiredTokenException": _LOG_IN,
     "IllegalLocationConstraintException": "give the region where the bucket is to be",
+    "IdempotentParameterMismatch": "the client token was used with other parameters: give another "
+    "one (--client-token)",
+    "InaccessibleStorageLocation": "EC2 may not read the bucket: check its region, and the ACL "
+    "aws-exec-read of what is in it",
+    "IncorrectInstanceState": "wait until the instance is running or stopped",
+    "IncorrectState": "wait until it is in the state that is needed",
+    "InvalidAMIAttributeItemValue": "check the account's number, or the ARN: EC2 knows no such "
+    "account, organization or organizational unit",
+    "InvalidAMIID.Malformed": "an AMI's id is ami- and 8 or 17 hexadecimal digits",
+    "InvalidAMIID.NotFound": "check the id and the region; one that is new may take some seconds",
+    "InvalidAMIID.Unavailable": "it is pending, disabled, or deregistered already",
     "InvalidAMIName.Duplicate": "choose another AMI name, such as one with the date, or "
     "deregister the AMI that has it",
     "InvalidAMIName.Malformed": "a name has 3 to 128 letters, digits, blanks or ()[]./-'@_",
     "InvalidAccessKeyId": "check the access key and that its partition is the region's",
     "InvalidArgument": "if it is the ACL: servers other than AWS may not know aws-exec-read; "
     "--acl none sends none",
+    "InvalidBlockDeviceMapping": "check the block device mapping: devices, sizes and snapshots",
     "InvalidBucketName": "a name has 3 to 63 lower-case letters, digits, dots and hyphens",
     "InvalidClientTokenId": "check the access key and that its partition is the region's",
+    "InvalidInstanceID.NotFound": "check the instance's id and the region",
+    "InvalidKernelId.Malformed": "a kernel's id is aki- and 8 hexadecimal digits",
     "InvalidManifest": "usual causes: the bucket is in another region; EC2 may not read the "
     "objects (ACL aws-exec-read); the EC2 certificate is another partition's; the manifest was "
     "changed after it was signed; product codes that are not the caller's",
+    "InvalidSecurity.RequestHasExpired": "check this machine's clock",
+    "InvalidSnapshot.InUse": "an AMI still needs the snapshot: deregister that first",
+    "InvalidSnapshot.NotFound": "check the snapshot's id and the region",
     "InvalidToken": _LOG_IN,
     "NoSuchBucket": "check the bucket's name and the region",
     "NoSuchKey": "check the name and prefix; the bundle may not be uploaded completely",
     "NotFound": "check the bucket's name, the prefix and the region",
+    "OperationNotPermitted": "it may be protected: from deregistration, from being stopped, or "
+    "from being public (EC2's block public access for AMIs)",
     "OptInRequired": "subscribe the account to the service, or enable the region",
     "PermanentRedirect": "the bucket is in another region: give that region",
     "PreconditionFailed": "the object was changed while it was read: try again",
     "RequestExpired": "check this machine's clock",
+    "RequestLimitExceeded": "EC2 asks for fewer requests: try again later",
     "RequestTimeTooSkewed": "check this machine's clock",
+    "ResourceLimitExceeded": "too many copies or snapshots are under way: try again later",
     "SignatureDoesNotMatch": "check the secret access key, and this machine's clock",
     "SlowDown": "S3 asks for fewer requests: try again later",
+    "TagLimitExceeded": "an AMI has at most 50 tags: remove some first",
     "TemporaryRedirect": "the bucket is new: try again in an hour, or give its own region",
     "TooManyBuckets": "delete a bucket, or use one that exists",
     "UnauthorizedOperation": "the caller's IAM policy must allow it "

@@ -1,11 +1,11 @@
-"""Structured values on the command line: the AWS CLI's shorthand, or JSON.
+r"""Structured values on the command line: the AWS CLI's shorthand, or JSON.
 
 ``Name=state,Values=available,pending`` is the same as ``{"Name": "state", "Values":
 ["available", "pending"]}``.  Where a word begins with ``{`` or ``[`` it is JSON.
 
 Source: AWS CLI user guide, "Using shorthand syntax": ``KEY=VALUE,...``, where a value is a
 word, words with commas between, ``[VALUE,...]`` or ``{KEY=VALUE,...}``.  Quotes, single or
-double, keep what is between them as it is; ``\\,`` is a comma in a word without them.
+double, keep what is between them as it is; ``\,`` is a comma in a word without them.
 """
 
 import json

@@ -1,0 +1,117 @@
+"""EC2's operations by their names: what a plan says is what is sent."""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore import xform_name
+
+from bundler.aws.transport import Transport
+from bundler.errors import AwsRefusedError, MissingError, TransferError
+from bundler.model.ec2_call import Ec2Call
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+Found = TypeVar("Found")
+
+WOULD_SUCCEED = "DryRunOperation"
+"""The code by which EC2 says that a request with `DryRun` would have succeeded."""
+
+
+class Ec2Api:
+    """EC2 in one region.  Parameters are checked against the service's model by botocore."""
+
+    def __init__(self, client: "EC2Client", transport: Transport) -> None:
+        self._client = client
+        self._transport = transport
+
+    @property
+    def region(self) -> str:
+        """Where requests go."""
+        return str(self._client.meta.region_name)
+
+    def send(self, call: Ec2Call, subject: str) -> Mapping[str, Any]:
+        """Send a request until it is answered; it must bear to be sent twice.
+
+        Raises:
+            UsageError: a parameter is none of the operation's.
+            AwsRefusedError: EC2 refused.
+            TransferError: EC2 could not be reached.
+            MissingError: this machine's boto3 does not know the operation.
+        """
+        return self._ask(subject, call.operation, call.parameters)
+
+    def send_once(
+        self, call: Ec2Call, subject: str, earlier: Callable[[], Found]
+    ) -> "Mapping[str, Any] | Found":
+        """Send a request that must not be done twice.
+
+        Before each further attempt `earlier` looks for what one without an answer has made, and
+        if it finds something, that is the answer.
+
+        Raises:
+            AwsRefusedError, TransferError, UsageError, MissingError: as send().
+        """
+        method = self._method(call.operation, subject)
+        attempts = count()
+
+        def attempt() -> "Mapping[str, Any] | Found":
+            if next(attempts) and (found := earlier()):
+                return found
+            reply: Mapping[str, Any] = method(**call.parameters)
+            return reply
+
+        return self._transport.call(subject, attempt)
+
+    def dry_run(self, call: Ec2Call, subject: str) -> None:
+        """Ask whether a request would succeed (`DryRun`): rights and form, not all else.
+
+        Raises:
+            AwsRefusedError: it would be refused, or the server knows no DryRun.
+            UsageError, TransferError, MissingError: as send().
+        """
+        try:
+            self._ask(subject, call.operation, {**call.parameters, "DryRun": True})
+        except AwsRefusedError as error:
+            if error.code == WOULD_SUCCEED:
+                return
+            raise
+        raise AwsRefusedError(
+            f"{subject}: expected {WOULD_SUCCEED}, but the server knows no DryRun: it may have "
+            "been done"
+        )
+
+    def pages(
+        self, operation: str, key: str, subject: str, **parameters: object
+    ) -> Iterator[dict[str, Any]]:
+        """The items below `key` in the replies of a Describe operation, page by page.
+
+        Raises:
+            AwsRefusedError, TransferError, MissingError: as send().
+        """
+        request = dict(parameters)
+        while True:
+            page = self._ask(subject, operation, request)
+            yield from page.get(key, ())
+            following = page.get("NextToken", "")
+            if not following:
+                return
+            if following == request.get("NextToken"):
+                raise TransferError(f"{subject}: EC2 does not tell how to go on")
+            request["NextToken"] = following
+
+    def _ask(
+        self, subject: str, operation: str, parameters: Mapping[str, object]
+    ) -> Mapping[str, Any]:
+        method = self._method(operation, subject)
+        reply: Mapping[str, Any] = self._transport.call(subject, lambda: method(**parameters))
+        return reply
+
+    def _method(self, operation: str, subject: str) -> Callable[..., Any]:
+        method: Callable[..., Any] | None = getattr(self._client, xform_name(operation), None)
+        if method is None:
+            raise MissingError(
+                f"{subject}: this boto3 is too old to know {operation}; pip install -U boto3"
+            )
+        return method

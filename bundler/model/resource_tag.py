@@ -1,0 +1,42 @@
+"""Tags of EC2's resources."""
+
+from collections.abc import Sequence
+
+from bundler.errors import UsageError
+from bundler.model.image import is_text
+
+Tag = tuple[str, str]
+"""Key and value."""
+
+MAX_TAG_COUNT = 50
+"""Most tags of a resource.  Source: Amazon EC2 user guide, tag restrictions."""
+
+MAX_KEY_LENGTH = 128
+MAX_VALUE_LENGTH = 256
+"""Most characters of each.  Source: as above."""
+
+
+def parse_tags(words: Sequence[str], option: str = "--tag") -> tuple[Tag, ...]:
+    """Parse ``KEY=VALUE`` words; the value may be empty and may hold further equals signs.
+
+    Raises:
+        UsageError: one is not of that form, breaks EC2's rules, or a key is there twice.
+    """
+    tags: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not key or not equals or not is_text(word):
+            raise UsageError(f"{option} {word!r}: expected KEY=VALUE")
+        if key.lower().startswith("aws:"):
+            raise UsageError(f"{option} {word!r}: keys that begin with aws: are AWS's own")
+        if len(key) > MAX_KEY_LENGTH or len(value) > MAX_VALUE_LENGTH:
+            raise UsageError(
+                f"{option} {key[:20]!r}...: expected at most {MAX_KEY_LENGTH} characters of key "
+                f"and {MAX_VALUE_LENGTH} of value"
+            )
+        if key in tags:
+            raise UsageError(f"{option} {word!r}: the key {key!r} is there twice")
+        tags[key] = value
+    if len(tags) > MAX_TAG_COUNT:
+        raise UsageError(f"{option}: expected at most {MAX_TAG_COUNT} tags, got {len(tags)}")
+    return tuple(tags.items())
