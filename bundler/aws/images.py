@@ -93,11 +93,14 @@ class Ec2Images:
         """Do what a call says, which must bear to be done twice; EC2's word of the result.
 
         Raises:
-            AwsRefusedError: EC2 refused.
+            AwsRefusedError: EC2 refused, or says that it was not done.
             UsageError: a parameter is none of the operation's.
             TransferError: EC2 could not be reached.
         """
-        return str(self._api.send(call, subject).get("Return", ""))
+        word = self._api.send(call, subject).get("Return", "")
+        if word is False:
+            raise AwsRefusedError(f"{subject}: EC2 says that it was not done, and no reason")
+        return str(word)
 
     def dry_run(self, call: Ec2Call, subject: str) -> None:
         """Ask whether send() would succeed.

@@ -5,16 +5,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bundler.aws.ec2_api import Ec2Api
 from bundler.aws.images import Ec2Images
 from bundler.aws.session import Cloud
-from bundler.cli.cloud import open_cloud
 from bundler.cli.console import Console, Result, printable
+from bundler.cli.image_lookup import open_image
 from bundler.cli.options import add_cloud_options
-from bundler.errors import AwsRefusedError, BundlerError, UsageError
+from bundler.errors import AwsRefusedError, BundlerError
 from bundler.model.described_image import DescribedImage
 from bundler.model.ec2_call import Ec2Call
-from bundler.model.image import is_text
 
 _TAG_OPERATIONS = ("CreateTags", "DeleteTags")
 """Operations that take resources of any kind."""
@@ -130,8 +128,9 @@ class ImageChange:
             if error.code != "AuthFailure":
                 raise
             words = str(error).partition(f" ({error.code})")[0]
+            owner = self.image.owner or "another account"
             raise AwsRefusedError(
-                f"{words} ({error.code}); only the AMI's owner may, which is {self.image.owner}",
+                f"{words} ({error.code}); only the AMI's owner may, which is {owner}",
                 code=error.code,
             ) from error
 
@@ -144,13 +143,5 @@ def open_change(arguments: argparse.Namespace) -> ImageChange:
         AwsRefusedError: EC2 knows no such AMI, or refused.
         TransferError: EC2 could not be reached.
     """
-    if not is_text(arguments.image_id):
-        raise UsageError(f"{arguments.command} {arguments.image_id!r}: expected UTF-8")
-    cloud = open_cloud(arguments)
-    images = Ec2Images(Ec2Api(cloud.ec2(), cloud.transport))
-    return ImageChange(
-        cloud=cloud,
-        images=images,
-        image=images.describe(arguments.image_id),
-        is_dry_run=arguments.dry_run,
-    )
+    cloud, images, image = open_image(arguments)
+    return ImageChange(cloud=cloud, images=images, image=image, is_dry_run=arguments.dry_run)

@@ -142,7 +142,7 @@ def read_date(option: str, text: str) -> datetime | None:
         return None
     try:
         return parse_date(text)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise UsageError(
             f"{option} {text!r}: expected a date such as 2026-01-31 or 2026-01-31T12:00Z"
         ) from error

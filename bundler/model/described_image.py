@@ -99,4 +99,7 @@ def parse_date(text: str) -> datetime:
         ValueError: it is none.
     """
     moment = datetime.fromisoformat(text)
-    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is of no year from 1 to 9999 in UTC") from error

@@ -37,8 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Deprecate an AMI."""
     moment = read_date("--at", arguments.at)
-    if moment is None and not arguments.cancel:
-        raise UsageError("ami deprecate: --at is empty")
     if moment is not None:
         check_moment(moment, arguments.at, datetime.now(UTC))
     change = open_change(arguments)

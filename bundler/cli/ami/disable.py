@@ -4,7 +4,7 @@ import argparse
 
 from bundler.cli.console import Console, Result
 from bundler.cli.image_changes import add_change_options, open_change
-from bundler.cli.image_permissions import find_permissions, permission_facts
+from bundler.cli.image_lookup import find_permissions, permission_facts
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

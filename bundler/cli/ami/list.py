@@ -5,10 +5,9 @@ import heapq
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from bundler.aws.ec2_api import Ec2Api
-from bundler.aws.images import Ec2Images
 from bundler.cli.cloud import open_cloud
 from bundler.cli.console import Console, Result
+from bundler.cli.image_lookup import images_of
 from bundler.cli.image_query import add_filter_options, add_owner_options, query_of
 from bundler.cli.options import add_cloud_options, parse_count
 from bundler.cli.query import add_query_option, answer_query, compile_query
@@ -42,7 +41,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     answer = compile_query(arguments.query)
     limit = parse_count(arguments.limit, "--limit", most=MAX_LIMIT) if arguments.limit else None
     cloud = open_cloud(arguments)
-    images = Ec2Images(Ec2Api(cloud.ec2(), cloud.transport))
+    images = images_of(cloud)
     shown, count = newest(images.find(query), limit)
     facts = {
         "region": images.region,

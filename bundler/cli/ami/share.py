@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from bundler.cli.console import Console, Result
 from bundler.cli.image_bundle import bundle_of
 from bundler.cli.image_changes import ImageChange, add_change_options, open_change
-from bundler.cli.image_permissions import permission_facts
+from bundler.cli.image_lookup import permission_facts
 from bundler.errors import UsageError
 from bundler.model.permission import EVERYBODY, LaunchPermission, PermissionKind
 from bundler.workflow.registered_bundle import RegisteredState

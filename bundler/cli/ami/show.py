@@ -4,12 +4,9 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from bundler.aws.ec2_api import Ec2Api
-from bundler.aws.images import Ec2Images
-from bundler.cli.cloud import open_cloud
 from bundler.cli.console import Console, Result, printable
 from bundler.cli.image_bundle import bundle_facts, bundle_of, describe_bundle
-from bundler.cli.image_permissions import find_permissions, permission_facts
+from bundler.cli.image_lookup import find_permissions, open_image, permission_facts
 from bundler.cli.ls import parse_price
 from bundler.cli.options import add_cloud_options, add_transfer_options
 from bundler.cli.query import add_query_option, answer_query, compile_query
@@ -58,9 +55,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Show an AMI."""
     price = parse_price(arguments.price) if arguments.price else None
     query = compile_query(arguments.query)
-    cloud = open_cloud(arguments)
-    images = Ec2Images(Ec2Api(cloud.ec2(), cloud.transport))
-    image = images.describe(arguments.image_id)
+    cloud, images, image = open_image(arguments)
     permissions, reason = find_permissions(images, image.image_id)
     facts: dict[str, object] = {
         "region": images.region,
