@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from botocore import xform_name
 
 from bundler.aws.transport import Transport
-from bundler.errors import AwsRefusedError, MissingError, TransferError
+from bundler.errors import AwsRefusedError, MissingError, TransferError, UsageError
 from bundler.model.ec2_call import Ec2Call
+from bundler.model.image import is_text
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-
-Found = TypeVar("Found")
 
 WOULD_SUCCEED = "DryRunOperation"
 """The code by which EC2 says that a request with `DryRun` would have succeeded."""
@@ -43,24 +42,25 @@ class Ec2Api:
         return self._ask(subject, call.operation, call.parameters)
 
     def send_once(
-        self, call: Ec2Call, subject: str, earlier: Callable[[], Found]
-    ) -> "Mapping[str, Any] | Found":
-        """Send a request that must not be done twice.
+        self, call: Ec2Call, subject: str, key: str, **lookup: object
+    ) -> tuple[dict[str, Any], ...]:
+        """Send a request that knows no client token; what is below `key` in its reply.
 
-        Before each further attempt `earlier` looks for what one without an answer has made, and
-        if it finds something, that is the answer.
+        Before each further attempt the Describe operation of that key looks, with `lookup`, for
+        what an attempt without an answer has made: if there is something, that is the answer.
 
         Raises:
             AwsRefusedError, TransferError, UsageError, MissingError: as send().
         """
+        _check_text(call.parameters, subject)
         method = self._method(call.operation, subject)
+        look = self._method(f"Describe{key}", subject)
         attempts = count()
 
-        def attempt() -> "Mapping[str, Any] | Found":
-            if next(attempts) and (found := earlier()):
-                return found
-            reply: Mapping[str, Any] = method(**call.parameters)
-            return reply
+        def attempt() -> tuple[dict[str, Any], ...]:
+            # Not by pages(): an attempt that waits for its turn must not wait for another one.
+            found = look(**lookup)[key] if next(attempts) else ()
+            return tuple(found or method(**call.parameters)[key])
 
         return self._transport.call(subject, attempt)
 
@@ -104,6 +104,7 @@ class Ec2Api:
     def _ask(
         self, subject: str, operation: str, parameters: Mapping[str, object]
     ) -> Mapping[str, Any]:
+        _check_text(parameters, subject)
         method = self._method(operation, subject)
         reply: Mapping[str, Any] = self._transport.call(subject, lambda: method(**parameters))
         return reply
@@ -115,3 +116,18 @@ class Ec2Api:
                 f"{subject}: this boto3 is too old to know {operation}; pip install -U boto3"
             )
         return method
+
+
+def _check_text(value: object, subject: str) -> None:
+    """Refuse words of the command line that botocore could not send.
+
+    Raises:
+        UsageError: one is not UTF-8.
+    """
+    if isinstance(value, str) and not is_text(value):
+        raise UsageError(f"{subject}: expected UTF-8, got {value!r}")
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            _check_text(item, subject)

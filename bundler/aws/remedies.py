@@ -118,6 +118,11 @@ REMEDIES = {
     "InvalidManifest": "usual causes: the bucket is in another region; EC2 may not read the "
     "objects (ACL aws-exec-read); the EC2 certificate is another partition's; the manifest was "
     "changed after it was signed; product codes that are not the caller's",
+    "InvalidParameterCombination": "the instance type or AMI does not support that; S3-backed AMIs "
+    "boot on few types (ami-bundler ami launch tells which)",
+    "InvalidRegion": "check the region, and that it is enabled for the account",
+    "InvalidRequest": "the AMI cannot be copied there so: check both regions, and that it is yours "
+    "or shared with its snapshots",
     "InvalidSecurity.RequestHasExpired": "check this machine's clock",
     "InvalidSnapshot.InUse": "an AMI still needs the snapshot: deregister that first",
     "InvalidSnapshot.NotFound": "check the snapshot's id and the region",
