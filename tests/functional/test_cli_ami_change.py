@@ -43,7 +43,7 @@ IMAGE = described(("ami-1", "<imageState>available</imageState><name>web</name>"
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CloudServer]:
     with cloud_server(monkeypatch, tmp_path) as running:
-        make_bucket(running, BUCKET)
+        make_bucket(running, BUCKET, acl="aws-exec-read")
         yield running
 
 
