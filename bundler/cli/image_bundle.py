@@ -71,7 +71,7 @@ def describe_bundle(bundle: RegisteredBundle | None, price: float | None) -> lis
 
 _READABLE = {
     True: "probably: the ACLs let others than the owner read it",
-    False: "no: by their ACLs manifest or parts are the owner's alone; upload them with the ACL "
-    "aws-exec-read",
+    False: "probably not: by their ACLs manifest or parts are the owner's alone; upload them with "
+    "the ACL aws-exec-read",
     None: "not known: the ACLs are hidden",
 }

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from bundler.aws.images import Ec2Images
@@ -10,7 +10,7 @@ from bundler.aws.session import Cloud
 from bundler.cli.console import Console, Result, printable
 from bundler.cli.image_lookup import open_image
 from bundler.cli.options import add_cloud_options
-from bundler.errors import AwsRefusedError, BundlerError
+from bundler.errors import AwsRefusedError, BundlerError, TransferError
 from bundler.model.described_image import DescribedImage
 from bundler.model.ec2_call import Ec2Call
 
@@ -111,8 +111,9 @@ class ImageChange:
                 return self.images.send(call, subject)
         except AwsRefusedError:
             # A request whose reply was lost has been sent again.
-            if is_done and is_done(self.images.describe(self.image.image_id)):
-                return ""
+            with suppress(AwsRefusedError, TransferError):
+                if is_done and is_done(self.images.describe(self.image.image_id)):
+                    return ""
             raise
 
     @contextmanager

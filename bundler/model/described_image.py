@@ -9,6 +9,7 @@ S3_BACKED = "instance-store"
 """The root device type of AMIs whose root volume comes from a bundle in S3."""
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
+"""What stands for a date that is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

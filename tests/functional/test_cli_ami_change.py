@@ -222,7 +222,7 @@ def test_disable_and_enable(server: CloudServer) -> None:
     done(server, "share", image_id, "--account", ACCOUNT)
     outcome = done(server, "disable", image_id)
     assert outcome.text == f"{image_id}\n"
-    assert f"account {ACCOUNT} may launch it, and EC2 takes that away" in outcome.errors
+    assert f"EC2 forgets who may launch it: account {ACCOUNT}; once" in outcome.errors
     assert facts_of(server, "show", image_id)["Images"][0]["State"] == "disabled"
     again = facts_of(server, "disable", image_id)
     assert again["calls"] == []

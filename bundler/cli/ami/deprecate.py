@@ -7,7 +7,7 @@ from bundler.cli.console import Console, Result
 from bundler.cli.image_changes import add_change_options, open_change
 from bundler.cli.image_query import read_date
 from bundler.errors import UsageError
-from bundler.model.described_image import DescribedImage
+from bundler.model.described_image import LONG_AGO, DescribedImage
 
 MAX_YEARS = 10
 """Most years from now on.  Source: EnableImageDeprecation, `DeprecateAt`."""
@@ -68,7 +68,8 @@ def check_public(image: DescribedImage, moment: datetime, text: str) -> None:
     Raises:
         UsageError: it is too far away.
     """
-    if image.is_public and moment > image.created + MAX_PUBLIC_YEARS * _YEAR:
+    is_dated = image.created > LONG_AGO
+    if image.is_public and is_dated and moment > image.created + MAX_PUBLIC_YEARS * _YEAR:
         raise UsageError(
             f"--at {text!r}: expected one within {MAX_PUBLIC_YEARS} years from the creation of "
             f"AMI {image.image_id}, as it is public: {image.creation_date}"

@@ -6,6 +6,9 @@ from bundler.cli.console import Console, Result
 from bundler.cli.image_changes import add_change_options, open_change
 from bundler.cli.image_lookup import find_permissions, permission_facts
 
+MAX_SHOWN = 5
+"""Most launch permissions that people are shown; our choice."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -17,10 +20,13 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     change = open_change(arguments)
     image_id = change.image.image_id
     permissions, _ = find_permissions(change.images, image_id)
-    for one in permissions or ():
+    if permissions:
+        names = ", ".join(one.describe() for one in permissions[:MAX_SHOWN])
+        more = len(permissions) - MAX_SHOWN
         console.warn(
-            f"AMI {image_id}: {one.describe()} may launch it, and EC2 takes that away for good: "
-            "ami-bundler ami share gives it back once it is enabled"
+            f"AMI {image_id}: EC2 forgets who may launch it: {names}"
+            + (f" and {more} more (--json has all)" if more > 0 else "")
+            + "; once it is enabled, ami-bundler ami share gives that back"
         )
     return change.run(
         [change.call("DisableImage")],

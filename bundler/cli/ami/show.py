@@ -91,7 +91,9 @@ def _image_lines(image: DescribedImage) -> Iterator[tuple[str, str]]:
     names = [name for name in _FIRST if name in image.facts]
     names += [name for name in image.facts if name not in (*names, *_LISTS)]
     for name in names:
-        words = _words(image.facts[name])
+        words = "" if image.facts[name] == [] else _words(image.facts[name])
+        if not words:
+            continue
         if name == "RootDeviceType" and image.is_s3_backed:
             words += " (S3-backed)"
         yield name, words
