@@ -42,6 +42,8 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     limit = parse_count(arguments.limit, "--limit", most=MAX_LIMIT) if arguments.limit else None
     cloud = open_cloud(arguments)
     images = images_of(cloud)
+    if not (query.owners or query.filters):
+        console.note("reading all AMIs that this account may launch: that may take a minute")
     shown, count = newest(images.find(query), limit)
     facts = {
         "region": images.region,
