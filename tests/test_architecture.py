@@ -33,6 +33,7 @@ DOORS = {
     "boto3": "aws/session.py",
     "subprocess": "host/run.py",
     "tqdm": "cli/console.py",
+    "jmespath": "cli/query.py",
 }
 """Libraries that one module alone may import."""
 

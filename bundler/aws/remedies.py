@@ -99,8 +99,10 @@ REMEDIES = {
     "aws-exec-read of what is in it",
     "IncorrectInstanceState": "wait until the instance is running or stopped",
     "IncorrectState": "wait until it is in the state that is needed",
+    "InvalidAMIAttributeItemValue": "check the account's number, or the ARN: EC2 knows no such "
+    "account, organization or organizational unit",
     "InvalidAMIID.Malformed": "an AMI's id is ami- and 8 or 17 hexadecimal digits",
-    "InvalidAMIID.NotFound": "check the id and the region",
+    "InvalidAMIID.NotFound": "check the id and the region; one that is new may take some seconds",
     "InvalidAMIID.Unavailable": "it is pending, disabled, or deregistered already",
     "InvalidAMIName.Duplicate": "choose another AMI name, such as one with the date, or "
     "deregister the AMI that has it",
@@ -128,15 +130,18 @@ REMEDIES = {
     "NoSuchBucket": "check the bucket's name and the region",
     "NoSuchKey": "check the name and prefix; the bundle may not be uploaded completely",
     "NotFound": "check the bucket's name, the prefix and the region",
-    "OperationNotPermitted": "it may be protected: from deregistration, or from being stopped",
+    "OperationNotPermitted": "it may be protected: from deregistration, from being stopped, or "
+    "from being public (EC2's block public access for AMIs)",
     "OptInRequired": "subscribe the account to the service, or enable the region",
     "PermanentRedirect": "the bucket is in another region: give that region",
     "PreconditionFailed": "the object was changed while it was read: try again",
     "RequestExpired": "check this machine's clock",
+    "RequestLimitExceeded": "EC2 asks for fewer requests: try again later",
     "RequestTimeTooSkewed": "check this machine's clock",
     "ResourceLimitExceeded": "too many copies or snapshots are under way: try again later",
     "SignatureDoesNotMatch": "check the secret access key, and this machine's clock",
     "SlowDown": "S3 asks for fewer requests: try again later",
+    "TagLimitExceeded": "an AMI has at most 50 tags: remove some first",
     "TemporaryRedirect": "the bucket is new: try again in an hour, or give its own region",
     "TooManyBuckets": "delete a bucket, or use one that exists",
     "UnauthorizedOperation": "the caller's IAM policy must allow it "

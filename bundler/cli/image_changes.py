@@ -1,0 +1,148 @@
+"""What the commands share that change something of one AMI: plan, dry run, doing it."""
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from bundler.aws.images import Ec2Images
+from bundler.aws.session import Cloud
+from bundler.cli.console import Console, Result, printable
+from bundler.cli.image_lookup import open_image
+from bundler.cli.options import add_cloud_options
+from bundler.errors import AwsRefusedError, BundlerError, TransferError
+from bundler.model.described_image import DescribedImage
+from bundler.model.ec2_call import Ec2Call
+
+_TAG_OPERATIONS = ("CreateTags", "DeleteTags")
+"""Operations that take resources of any kind."""
+
+
+def add_change_options(parser: argparse.ArgumentParser) -> None:
+    """The AMI, --dry-run, and AWS."""
+    parser.add_argument("image_id", metavar="ID")
+    parser.add_argument(
+        "--dry-run",
+        "-n",
+        action="store_true",
+        help="print the calls and their parameters, ask EC2 whether they would succeed (DryRun), "
+        "and change nothing",
+    )
+    add_cloud_options(parser)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageChange:
+    """Changes of one AMI that EC2 knows: what is to be called, one after another."""
+
+    cloud: Cloud
+    images: Ec2Images
+    image: DescribedImage
+    """Before the change."""
+    is_dry_run: bool
+
+    def call(self, operation: str, **parameters: object) -> Ec2Call:
+        """A call about the AMI."""
+        image_id = self.image.image_id
+        subject: dict[str, object] = {"ImageId": image_id}
+        if operation in _TAG_OPERATIONS:
+            subject = {"Resources": [image_id]}
+        return Ec2Call(
+            operation=operation,
+            region=self.images.region,
+            parameters={**subject, **parameters},
+        )
+
+    def run(
+        self,
+        calls: Sequence[Ec2Call],
+        subject: str,
+        console: Console,
+        *,
+        is_done: Callable[[DescribedImage], bool] | None = None,
+        facts: Mapping[str, object] | None = None,
+    ) -> Result:
+        """Do the calls, or show them and ask EC2; the result is the AMI's id, or the plan.
+
+        `is_done` tells of an AMI that needs no change: EC2 may refuse to make it twice.
+
+        Raises:
+            AwsRefusedError: EC2 refuses, or would.
+            TransferError: EC2 could not be reached.
+        """
+        told: dict[str, object] = {
+            "image_id": self.image.image_id,
+            "region": self.images.region,
+            "dry_run": self.is_dry_run,
+            "calls": [call.facts() for call in calls],
+            **(facts or {}),
+        }
+        if is_done and is_done(self.image):
+            console.note(f"{subject}: it is so already; nothing is changed")
+            return Result(text=self.image.image_id, facts={**told, "calls": []})
+        if self.is_dry_run:
+            return self._plan(calls, subject, console, told)
+        words = [self._send(call, subject, is_done) for call in calls]
+        return Result(text=self.image.image_id, facts={**told, "replies": words})
+
+    def _plan(
+        self,
+        calls: Sequence[Ec2Call],
+        subject: str,
+        console: Console,
+        facts: Mapping[str, object],
+    ) -> Result:
+        lines = [printable(call.describe()) for call in calls]
+        try:
+            with self.explained():
+                for call in calls:
+                    self.images.dry_run(call, f"would {subject}")
+        except BundlerError:
+            for line in lines:
+                console.note(line)
+            raise
+        return Result(text="\n".join(lines), facts=facts)
+
+    def _send(
+        self, call: Ec2Call, subject: str, is_done: Callable[[DescribedImage], bool] | None
+    ) -> str:
+        try:
+            with self.explained():
+                return self.images.send(call, subject)
+        except AwsRefusedError:
+            # A request whose reply was lost has been sent again.
+            with suppress(AwsRefusedError, TransferError):
+                if is_done and is_done(self.images.describe(self.image.image_id)):
+                    return ""
+            raise
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Name the owner when EC2 refuses credentials that it has just taken for another call.
+
+        Raises:
+            AwsRefusedError: what EC2 refused, with the owner as the remedy.
+        """
+        try:
+            yield
+        except AwsRefusedError as error:
+            if error.code != "AuthFailure":
+                raise
+            words = str(error).partition(f" ({error.code})")[0]
+            owner = self.image.owner or "another account"
+            raise AwsRefusedError(
+                f"{words} ({error.code}); only the AMI's owner may, which is {owner}",
+                code=error.code,
+            ) from error
+
+
+def open_change(arguments: argparse.Namespace) -> ImageChange:
+    """The AMI that is to be changed.
+
+    Raises:
+        UsageError: AWS's configuration is wrong.
+        AwsRefusedError: EC2 knows no such AMI, or refused.
+        TransferError: EC2 could not be reached.
+    """
+    cloud, images, image = open_image(arguments)
+    return ImageChange(cloud=cloud, images=images, image=image, is_dry_run=arguments.dry_run)
