@@ -2,6 +2,7 @@
 
 import base64
 import threading
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -77,6 +78,8 @@ class EbsSnapshotStore:
 
         def attempt() -> None:
             self._transport.bandwidth.take(len(block), self._stopped)
+            if self._stopped.is_set():
+                raise CancelledError
             answer = self._put(subject, snapshot_id, index, block, expected)
             got = answer.get("Checksum", expected)
             if got != expected:

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from bundler.model.ebs_registration import EbsAmi, EbsRegistration
 from bundler.model.snapshot import Snapshot, SnapshotRequest
 
 
@@ -54,3 +55,25 @@ class SnapshotStore(Protocol):
 
     def cancel(self) -> None:
         """Give up what is still on its way, without waiting for it; nothing is raised."""
+
+
+class EbsRegistry(Protocol):
+    """EBS-backed AMIs of one region (in production: aws/ebs_images.py)."""
+
+    def register(self, registration: EbsRegistration, snapshot_id: str) -> str:
+        """Register a completed snapshot as an AMI; the AMI's id.
+
+        An AMI of that name and snapshot, which a lost request has made, is a success.
+
+        Raises:
+            AwsRefusedError: EC2 refused.
+            TransferError: EC2 could not be reached.
+        """
+
+    def find(self, name: str) -> EbsAmi | None:
+        """The AMI of this account with that name, if there is one.
+
+        Raises:
+            AwsRefusedError: EC2 refused.
+            TransferError: EC2 could not be reached.
+        """

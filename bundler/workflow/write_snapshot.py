@@ -4,7 +4,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -20,6 +20,9 @@ SNAPSHOT_TIMEOUT = 3600.0
 
 POLL_INTERVAL = 5.0
 """Seconds between two looks at a snapshot.  Our choice; EC2's own waiter takes 15."""
+
+GRACE = 2.0
+"""Most seconds that a failed run waits for blocks that are on their way: a connection may hang."""
 
 _logger = logging.getLogger(__name__)
 
@@ -132,9 +135,13 @@ class _BlockSender:
             # Of a device that has changed: nothing tells but its bytes.
             for index in sorted(self._earlier.checksums.keys() - self.checksums.keys()):
                 self._send(index, bytes(BLOCK_SIZE))
-        finally:
-            # Not waited for: a connection may hang.
+        except BaseException:
+            self._store.cancel()
             pool.shutdown(wait=False, cancel_futures=True)
+            # What is on its way may still arrive, and then it need not be sent again.
+            wait(waiting, timeout=GRACE)
+            raise
+        pool.shutdown()
 
     def _send(self, index: int, block: bytes) -> None:
         checksum = sha256(block).digest()
