@@ -2,9 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 from bundler.aws.ebs_images import EbsImageRegistry
@@ -19,6 +17,7 @@ from bundler.cli.options import (
     add_passphrase_option,
     add_resume_option,
     add_transfer_options,
+    choice,
 )
 from bundler.cli.publish import add_state_option
 from bundler.cli.snapshot import (
@@ -35,8 +34,9 @@ from bundler.errors import BundlerError, UsageError
 from bundler.host.files import check_absent, check_directory
 from bundler.host.processors import processor_count
 from bundler.model.ebs_registration import EbsRegistration
+from bundler.model.partition_table import PartitionScheme
 from bundler.model.snapshot import MAX_DESCRIPTION_LENGTH, SnapshotRequest, volume_size
-from bundler.workflow.convert import check_bootable, convert_bundle, find_converted
+from bundler.workflow.convert import ConversionPlan, convert_bundle, disk_size, find_converted
 from bundler.workflow.register import wait_for_image
 from bundler.workflow.snapshot_state import EarlierSnapshot, SnapshotLog, describe_bundle
 from bundler.workflow.unbundle import unbundle
@@ -52,6 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write an image file (FORMAT: raw), and make no AMI",
     )
     add_ami_arguments(parser)
+    parser.add_argument(
+        "--partition",
+        default="",
+        metavar="gpt|mbr",
+        help="wrap a bare file system into a partitioned disk, without a boot loader",
+    )
     parser.add_argument(
         "--copy-permissions",
         action="store_true",
@@ -73,6 +79,8 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Convert a bundle."""
     output = _check_arguments(arguments)
     wanted = tags(arguments)
+    word = arguments.partition
+    scheme = choice("--partition", word, PartitionScheme) if word else None
     cloud = open_cloud(arguments)
     images = EbsImageRegistry(cloud.ec2(), cloud.transport)
     source = open_source(arguments, cloud, images, console)
@@ -82,13 +90,18 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         raise UsageError("convert: --copy-permissions needs the old AMI's id as SOURCE")
     registration = new_registration(arguments, source, wanted)
     request = SnapshotRequest(
-        volume_size=volume_size(source.manifest.size),
-        description=f"{registration.name}: from bundle {source.manifest.name}"[
-            :MAX_DESCRIPTION_LENGTH
-        ],
+        volume_size=volume_size(disk_size(source.manifest, scheme)),
+        description=f"{registration.name}: {source.manifest.name}"[:MAX_DESCRIPTION_LENGTH],
         tags=registration.tags,
     )
-    return _make_ami(arguments, source, registration, request, cloud, images, console)
+    plan = ConversionPlan(
+        virtualization_type=registration.virtualization_type,
+        scheme=scheme,
+        is_forced=arguments.force,
+    )
+    if scheme:
+        console.warn("the disk gets no boot loader: an hvm instance does not boot without one")
+    return _make_ami(arguments, source, plan, registration, request, cloud, images, console)
 
 
 def _check_arguments(arguments: argparse.Namespace) -> Path | None:
@@ -97,6 +110,8 @@ def _check_arguments(arguments: argparse.Namespace) -> Path | None:
         if not arguments.name:
             raise UsageError("convert: expected --name NAME for the AMI, or --to raw FILE")
         return None
+    if arguments.partition:
+        raise UsageError("convert: --partition is for AMIs, not for --to")
     form, name = arguments.to
     if form != "raw":
         raise UsageError(
@@ -141,6 +156,7 @@ def _write_image(
 def _make_ami(
     arguments: argparse.Namespace,
     source: ConvertSource,
+    plan: ConversionPlan,
     registration: EbsRegistration,
     request: SnapshotRequest,
     cloud: Cloud,
@@ -150,16 +166,16 @@ def _make_ami(
     with ExitStack() as stack:
         what = f"{source.place}\n{registration.name}"
         file = open_state(stack, arguments, cloud, what, console)
-        log = SnapshotLog(file, describe_bundle(source.manifest, request))
+        log = SnapshotLog(
+            file, describe_bundle(source.manifest, request, partition=arguments.partition)
+        )
         earlier = None if arguments.no_resume else load(log, console)
         done = find_converted(images, registration.name, earlier)
         facts: dict[str, object] = {"snapshot_id": earlier.snapshot_id if earlier else ""}
         if done is not None:
             image_id = done.image_id
         else:
-            kind = registration.virtualization_type
-            check = _ignore if arguments.force else partial(check_bootable, kind=kind)
-            facts = _make_snapshot(source, request, cloud, log, earlier, check, console)
+            facts = _make_snapshot(source, plan, request, cloud, log, earlier, console)
             image_id = _register(images, registration, str(facts["snapshot_id"]), console)
         registry = Ec2ImageRegistry(cloud.ec2(), cloud.transport)
         ami = wait_for_image(registry, image_id, sleep=time.sleep, clock=time.monotonic)
@@ -178,11 +194,11 @@ def _make_ami(
 
 def _make_snapshot(
     source: ConvertSource,
+    plan: ConversionPlan,
     request: SnapshotRequest,
     cloud: Cloud,
     log: SnapshotLog,
     earlier: EarlierSnapshot | None,
-    check_start: Callable[[bytes], object],
     console: Console,
 ) -> dict[str, object]:
     """Write the image into a snapshot, and wait until it can be registered; facts of it."""
@@ -191,22 +207,18 @@ def _make_snapshot(
         source.manifest,
         source.parts(),
         source.secret,
+        plan,
         request,
         snapshots,
         log,
         earlier=earlier,
         new_token=new_token,
-        check_start=check_start,
         workers=processor_count(),
         progress=console,
     )
     say_written(written, cloud, console)
     state = wait(snapshots, written.snapshot_id, console, no_wait=False)
     return snapshot_facts(written, request, cloud, state=state)
-
-
-def _ignore(start: bytes) -> None:
-    """Whoever says --force knows what the image is."""
 
 
 def _register(

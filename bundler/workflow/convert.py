@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import chain
 
 from bundler.codec.disk import partition_table
+from bundler.codec.disk_layout import FIRST_OFFSET, DiskLayout, lay_out_disk
 from bundler.errors import AwsRefusedError, InputError
 from bundler.model.bundle import BundleKey, Chunk
 from bundler.model.ebs_registration import EbsAmi
 from bundler.model.image import VirtualizationType
 from bundler.model.manifest import Manifest
+from bundler.model.partition_table import PartitionScheme
 from bundler.model.snapshot import SnapshotRequest
 from bundler.workflow.ports import Progress
 from bundler.workflow.snapshot_ports import EbsRegistry, SnapshotStore
@@ -23,28 +26,40 @@ START_SIZE = 1024
 Runs = Iterable[tuple[int, Chunk]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversionPlan:
+    """What the image is to become."""
+
+    virtualization_type: VirtualizationType
+    scheme: PartitionScheme | None
+    """Of the disk that is put around a file system; None: the image stays as it is."""
+    is_forced: bool
+    """Whether it may be a bare file system all the same."""
+
+
 def convert_bundle(
     manifest: Manifest,
     parts: Iterable[bytes],
     secret: BundleKey,
+    plan: ConversionPlan,
     request: SnapshotRequest,
     store: SnapshotStore,
     log: SnapshotLog,
     *,
     earlier: EarlierSnapshot | None,
     new_token: Callable[[], str],
-    check_start: Callable[[bytes], object],
     workers: int,
     progress: Progress,
 ) -> WrittenSnapshot:
     """Write the image of a bundle into a snapshot; see write_snapshot().
 
-    `parts` are the parts' bytes, verified, one after another.  `check_start` is given the
-    image's first START_SIZE bytes before EBS is asked for anything, and may raise.  The
-    snapshot is sealed only when the digest of the tar stream holds.
+    `parts` are the parts' bytes, verified, one after another.  The image's start is looked at
+    before EBS is asked for anything.  The snapshot is sealed only when the digest of the tar
+    stream holds.
 
     Raises:
-        InputError: the archive in the bundle is not one image of the size told.
+        InputError: the archive in the bundle is not one image of the size told, or that image
+            is not what the plan needs.
         VerificationError: damaged, wrong key, or the digest of the tar stream does not hold.
         AwsRefusedError, TransferError: AWS refuses, or cannot be reached.
     """
@@ -53,8 +68,9 @@ def convert_bundle(
         closing(open_image(manifest, parts, secret, workers=workers, advance=advance)) as runs,
     ):
         start, image = peek_start(runs, min(START_SIZE, manifest.size))
-        check_start(start)
-        return write_snapshot(image, request, store, log, earlier=earlier, new_token=new_token)
+        check_start(start, plan)
+        disk = wrap_image(image, manifest, plan.scheme) if plan.scheme else image
+        return write_snapshot(disk, request, store, log, earlier=earlier, new_token=new_token)
 
 
 def peek_start(runs: Iterator[tuple[int, Chunk]], size: int) -> tuple[bytes, Runs]:
@@ -71,19 +87,54 @@ def peek_start(runs: Iterator[tuple[int, Chunk]], size: int) -> tuple[bytes, Run
     return bytes(start), chain(seen, runs)
 
 
-def check_bootable(start: bytes, *, kind: VirtualizationType) -> None:
-    """Refuse to make an hvm AMI of an image whose start shows no partition table.
+def disk_size(manifest: Manifest, scheme: PartitionScheme | None) -> int:
+    """Bytes of the image, or of the disk around it.
 
     Raises:
-        InputError: it shows none.
+        InputError: the image is too large for such a disk.
     """
-    if kind is not VirtualizationType.HVM:
-        return
-    if not partition_table(lambda offset, size: start[offset : offset + size]):
+    return _lay_out(manifest, scheme).size if scheme else manifest.size
+
+
+def wrap_image(
+    runs: Runs, manifest: Manifest, scheme: PartitionScheme
+) -> Iterator[tuple[int, Chunk]]:
+    """The data of a disk whose partition has these runs.
+
+    Raises:
+        InputError: the image is too large for such a disk.
+    """
+    layout = _lay_out(manifest, scheme)
+    yield 0, layout.head
+    for offset, chunk in runs:
+        yield FIRST_OFFSET + offset, chunk
+    if layout.tail:
+        yield layout.tail_offset, layout.tail
+
+
+def _lay_out(manifest: Manifest, scheme: PartitionScheme) -> DiskLayout:
+    # The same bundle gives the same disk, ids included, so that a run can be gone on with.
+    return lay_out_disk(manifest.size, scheme, manifest.digest.value)
+
+
+def check_start(start: bytes, plan: ConversionPlan) -> None:
+    """Refuse an image that cannot become what it is to be; `start` is its first START_SIZE bytes.
+
+    Raises:
+        InputError: a bare file system for hvm, or a disk that is to be wrapped in another one.
+    """
+    kind = partition_table(lambda offset, size: start[offset : offset + size])
+    if plan.scheme and kind:
+        raise InputError(
+            f"convert: the image is partitioned already ({kind}): leave out --partition"
+        )
+    is_hvm = plan.virtualization_type is VirtualizationType.HVM
+    if is_hvm and not (kind or plan.scheme or plan.is_forced):
         raise InputError(
             "convert: the image is a bare file system, without a partition table: an hvm instance "
             "boots a partitioned disk with a boot loader and cannot boot it; make the AMI "
-            "--virtualization-type paravirtual with --kernel, or --force an hvm one"
+            "--virtualization-type paravirtual with --kernel; or let --partition gpt|mbr wrap it, "
+            "and install a boot loader yourself; or --force an hvm AMI"
         )
 
 

@@ -32,9 +32,15 @@ def describe_image(source: ImageSource, request: SnapshotRequest) -> dict[str, o
     return content | _describe_request(request)
 
 
-def describe_bundle(manifest: Manifest, request: SnapshotRequest) -> dict[str, object]:
+def describe_bundle(
+    manifest: Manifest, request: SnapshotRequest, *, partition: str
+) -> dict[str, object]:
     """All that tells one snapshot of a bundle from another."""
-    content = {"size": manifest.size, "sha1": manifest.digest.hexdigest}
+    content = {
+        "size": manifest.size,
+        "sha1": manifest.digest.hexdigest,
+        "partition": partition,
+    }
     return content | _describe_request(request)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
+from bundler.codec.disk import file_system_offsets
 from bundler.model.bundle import Extent
 from tests.support.bundles import USER_CERT, USER_KEY, bundle_arguments
 from tests.support.cloud import REGION, CloudServer, Fault, FaultKind, cloud_server, make_bucket
@@ -175,7 +176,7 @@ def test_a_manifest_on_the_disk_through_faults(
     assert outcome.text == f"{ami['ImageId']}\n"
 
 
-@pytest.mark.parametrize("stage", ["put", "complete", "register", "describe"])
+@pytest.mark.parametrize("stage", ["put", "register"])
 def test_an_interrupted_run_goes_on(
     server: CloudServer, image: Path, manifest: Path, layout: Layout, tmp_path: Path, stage: str
 ) -> None:
@@ -195,7 +196,7 @@ def test_an_interrupted_run_goes_on(
 
 
 def refuse_at(server: CloudServer, stage: str) -> Callable[[Request], Reply | None]:
-    """Refuse the third block, the sealing, the registration, or a look at the AMI."""
+    """Refuse the third block and those behind it, or the registration."""
     lock = threading.Lock()
     puts: list[str] = []
 
@@ -204,17 +205,11 @@ def refuse_at(server: CloudServer, stage: str) -> Callable[[Request], Reply | No
             if request.method == "PUT":
                 puts.append(request.path)
             is_third = request.method == "PUT" and len(puts) >= 3
-        is_moment = {
-            "put": is_third,
-            "complete": "/completion/" in request.path,
-            "register": request.path == "/" and is_after_description(server),
-            "describe": request.path == "/" and bool(server.registrations),
-        }[stage]
-        if not is_moment:
-            return None
-        if request.path == "/":
+        if stage == "put" and is_third:
+            return ebs_error("403 Forbidden", "AccessDeniedException")
+        if stage == "register" and is_after_description(server):
             return Reply(status="403 Forbidden", body=EC2_REFUSAL)
-        return ebs_error("403 Forbidden", "AccessDeniedException")
+        return None
 
     return intercept
 
@@ -263,6 +258,25 @@ def test_a_bare_file_system_is_for_paravirtual_amis(server: CloudServer, tmp_pat
         assert snapshot.image(image.stat().st_size) == image.read_bytes()
 
 
+def test_a_bare_file_system_is_wrapped_on_request(
+    server: CloudServer, manifest: Path, tmp_path: Path
+) -> None:
+    image = tmp_path / "fs.img"
+    image.write_bytes(bytes(1080) + b"\x53\xef" + bytes(BLOCK_SIZE) + b"data")
+    source = run_here(*bundle_arguments(image, tmp_path)).text.strip()
+    outcome = convert(server, source, tmp_path, "--name", "new 1", "--partition", "gpt")
+    assert outcome.code == 0, outcome.errors
+    assert "no boot loader" in outcome.errors
+    size = image.stat().st_size
+    disk = server.ebs.only().image(MIB + size)
+    assert disk[MIB:] == image.read_bytes()
+    assert list(file_system_offsets(lambda at, count: disk[at : at + count]))[:2] == [0, MIB]
+    assert server.ebs.only().volume_size == 1
+    assert 2047 in server.ebs.only().blocks  # the table's copy at the disk's end
+    again = convert(server, manifest, tmp_path, "--name", "new 2", "--partition", "gpt")
+    check_refused(again, 3, r"partitioned already \(MBR\)")
+
+
 def test_to_a_raw_image(
     server: CloudServer, image: Path, manifest: Path, layout: Layout, tmp_path: Path
 ) -> None:
@@ -291,6 +305,7 @@ def test_to_a_raw_image(
         (("--name", "new", "--copy-permissions"), 2, "needs the old AMI's id"),
         (("--name", "new", "--as-ec2"), 4, "open "),
         (("--to", "iso", "x"), 2, "--to 'iso': expected raw"),
+        (("--name", "new", "--partition", "bsd"), 2, "--partition 'bsd': expected one of gpt, mbr"),
         (("--name", "taken"), 6, r"expected a free name, got one that ami-\w+ has"),
     ],
 )

@@ -251,8 +251,6 @@ def test_a_new_snapshot_that_not_all_of_ebs_knows_yet(server: CloudServer, tmp_p
         ("402 Payment Required", "ServiceQuotaExceededException", 6, "quota"),
         ("409 Conflict", "ConflictException", 6, "--no-resume"),
         ("400 Bad Request", "ConcurrentLimitExceededException", 7, "tried 3 times"),
-        ("400 Bad Request", "RequestThrottledException", 7, "tried 3 times"),
-        ("500 Internal Server Error", "InternalServerException", 7, "tried 3 times"),
     ],
 )
 def test_refusals_of_ebs(

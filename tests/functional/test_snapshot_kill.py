@@ -21,7 +21,7 @@ from tests.support.tools import Outcome, cli_argv, cli_environment, run_program
 
 BLOCK_COUNT = 24
 CONCURRENCY = 2
-KILL_COUNT = 4
+KILL_COUNT = 3
 """Moments at which each command is killed."""
 SLOW_KILL_COUNT = 40
 """The same with scripts/test --slow."""
