@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 
 from bundler.errors import AwsRefusedError, InputError, TransferError
 from bundler.model.bundle import Chunk
@@ -59,13 +60,15 @@ def write_snapshot(
         AwsRefusedError, TransferError: EBS refuses, or cannot be reached.
         HostError: the state cannot be written.
     """
+    blocks = to_blocks(runs, BLOCK_SIZE)
+    first = next(blocks, None)
+    if first is None:
+        raise InputError("write snapshot: the image holds nothing but zeros")
     try:
         snapshot_id, earlier = _start(request, store, log, earlier, new_token)
         sender = _BlockSender(snapshot_id, store, log, earlier)
-        sender.send_all(runs)
+        sender.send_all(chain((first,), blocks))
         checksums = sender.checksums
-        if not checksums:
-            raise InputError("write snapshot: the image holds nothing but zeros")
         linear = sha256(b"".join(checksums[index] for index in sorted(checksums))).digest()
         log.keep_completing()
         store.complete(
@@ -120,13 +123,13 @@ class _BlockSender:
         self._earlier = earlier
         self._lock = threading.Lock()
 
-    def send_all(self, runs: Iterable[tuple[int, Chunk]]) -> None:
+    def send_all(self, blocks: Iterable[tuple[int, bytes]]) -> None:
         """Send what the snapshot does not hold yet; returns when all of it has arrived."""
         waiting: deque[Future[None]] = deque()
         most = 2 * self._store.concurrency
         pool = ThreadPoolExecutor(self._store.concurrency, thread_name_prefix="block")
         try:
-            for index, block in to_blocks(runs, BLOCK_SIZE):
+            for index, block in blocks:
                 if len(waiting) == most:
                     waiting.popleft().result()
                 waiting.append(pool.submit(self._send, index, block))

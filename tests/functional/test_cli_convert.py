@@ -2,6 +2,7 @@
 
 import json
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,14 +18,15 @@ from tests.support.cloud import REGION, CloudServer, Fault, FaultKind, cloud_ser
 from tests.support.ebs import BLOCK_SIZE, EbsSnapshot, ebs_error
 from tests.support.ebs_images import register_from_snapshots
 from tests.support.faults import Reply, Request
-from tests.support.images import MIB, Layout, layout_data, write_image
+from tests.support.images import MIB, Layout, layout_data, random_bytes, write_image
 from tests.support.in_process import run_here
-from tests.support.tools import Outcome, check_refused, cli_environment
+from tests.support.tools import Outcome, check_refused, cli_argv, cli_environment, run_program
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 GIB = 1024 * MIB
+MEASURE = Path(__file__).parents[2] / "scripts/benchmark/measure.py"
 EC2_REFUSAL = (
     b"<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>It is so.</Message>"
     b"</Error></Errors><RequestID>1</RequestID></Response>"
@@ -174,6 +176,28 @@ def test_a_manifest_on_the_disk_through_faults(
     assert ephemeral == {"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"}
     (ami,) = ec2_of(server).describe_images(Owners=["self"])["Images"]
     assert outcome.text == f"{ami['ImageId']}\n"
+
+
+@pytest.mark.slow
+def test_300_mb_of_data_in_little_memory(server: CloudServer, tmp_path: Path) -> None:
+    extents = tuple(Extent(offset=index * 20 * MIB, size=MIB) for index in range(300))
+    layout = Layout(size=8 * GIB, extents=extents)
+    data = b"".join(random_bytes(MIB, seed) for seed in range(300))
+    image = write_image(tmp_path / "disk.img", layout, data)
+    made = run_here(*bundle_arguments(image, tmp_path, "--level", "fast"))
+    result = tmp_path / "result.json"
+    options = ("--endpoint-url", server.url, "--region", REGION, "--state-dir", tmp_path / "state")
+    keys = ("--key", USER_KEY, "--cert", USER_CERT, "--name", "new 1", "--force")
+    outcome = run_program(
+        sys.executable,
+        MEASURE,
+        result,
+        *cli_argv("convert", made.text.strip(), *keys, *options),
+        environment=cli_environment(**server.credentials),
+    )
+    assert outcome.code == 0, outcome.errors
+    check_same(server.ebs.only(), image, layout)
+    assert json.loads(result.read_text())["peak"] < 220 * MIB  # less than the data
 
 
 @pytest.mark.parametrize("stage", ["put", "register"])
