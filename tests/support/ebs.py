@@ -109,6 +109,13 @@ class EbsServer:
             if request.operation == "PutSnapshotBlock" and not request.code
         ]
 
+    def clear(self) -> None:
+        """Forget all snapshots and requests."""
+        for snapshot_id in list(self.snapshots):
+            self.lose(snapshot_id)
+        self.requests.clear()
+        self._tokens.clear()
+
     def lose(self, snapshot_id: str) -> None:
         """Let a snapshot be gone, as one is that nobody completes."""
         snapshot = self.snapshots.pop(snapshot_id)
