@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bundler.aws.ebs_images import EbsImageRegistry
+from bundler.aws.ebs_reader import EbsBlockReader
 from bundler.aws.ec2 import Ec2ImageRegistry
 from bundler.aws.session import Cloud
 from bundler.cli.cloud import open_cloud
@@ -30,7 +31,7 @@ from bundler.cli.snapshot import (
     tags,
     wait,
 )
-from bundler.errors import BundlerError, UsageError
+from bundler.errors import AwsRefusedError, BundlerError, TransferError, UsageError
 from bundler.host.files import check_absent, check_directory
 from bundler.host.processors import processor_count
 from bundler.model.ebs_registration import EbsRegistration
@@ -38,6 +39,7 @@ from bundler.model.partition_table import PartitionScheme
 from bundler.model.snapshot import MAX_DESCRIPTION_LENGTH, SnapshotRequest, volume_size
 from bundler.workflow.convert import ConversionPlan, convert_bundle, disk_size, find_converted
 from bundler.workflow.register import wait_for_image
+from bundler.workflow.snapshot_fstab import find_ephemeral_lines
 from bundler.workflow.snapshot_state import EarlierSnapshot, SnapshotLog, describe_bundle
 from bundler.workflow.unbundle import unbundle
 
@@ -218,7 +220,23 @@ def _make_snapshot(
     )
     say_written(written, cloud, console)
     state = wait(snapshots, written.snapshot_id, console, no_wait=False)
-    return snapshot_facts(written, request, cloud, state=state)
+    lines = _look_at_fstab(cloud, written.snapshot_id, console)
+    return {**snapshot_facts(written, request, cloud, state=state), "fstab_lines": lines}
+
+
+def _look_at_fstab(cloud: Cloud, snapshot_id: str, console: Console) -> list[str]:
+    """Tell of what a new instance may wait for in vain; the lines."""
+    try:
+        lines = find_ephemeral_lines(EbsBlockReader(cloud.ebs(), cloud.transport), snapshot_id)
+    except (AwsRefusedError, TransferError) as error:
+        console.warn(f"whether /etc/fstab mounts instance store volumes is not known: {error}")
+        return []
+    for line in lines:
+        console.warn(
+            f"/etc/fstab mounts an instance store volume, which many instance types do not have, "
+            f"and an instance may wait for it at boot: {line}"
+        )
+    return list(lines)
 
 
 def _register(

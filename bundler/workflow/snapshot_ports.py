@@ -77,3 +77,15 @@ class EbsRegistry(Protocol):
             AwsRefusedError: EC2 refused.
             TransferError: EC2 could not be reached.
         """
+
+
+class SnapshotReader(Protocol):
+    """Blocks of completed snapshots (in production: aws/ebs_reader.py)."""
+
+    def read_block(self, snapshot_id: str, index: int) -> bytes | None:
+        """A block, verified; None when it is zeros.
+
+        Raises:
+            AwsRefusedError: EBS refused.
+            TransferError: EBS cannot be reached, or the block came damaged.
+        """

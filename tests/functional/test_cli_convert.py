@@ -20,7 +20,14 @@ from tests.support.ebs_images import register_from_snapshots
 from tests.support.faults import Reply, Request
 from tests.support.images import MIB, Layout, layout_data, random_bytes, write_image
 from tests.support.in_process import run_here
-from tests.support.tools import Outcome, check_refused, cli_argv, cli_environment, run_program
+from tests.support.tools import (
+    Outcome,
+    check_refused,
+    cli_argv,
+    cli_environment,
+    run_program,
+    use_tool,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -176,6 +183,24 @@ def test_a_manifest_on_the_disk_through_faults(
     assert ephemeral == {"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"}
     (ami,) = ec2_of(server).describe_images(Owners=["self"])["Images"]
     assert outcome.text == f"{ami['ImageId']}\n"
+
+
+def test_lines_of_the_fstab_are_told(server: CloudServer, tmp_path: Path) -> None:
+    """They are read from the snapshot, in which the file system is a partition."""
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    text = "LABEL=/ / ext4 defaults 0 1\n/dev/sdb  /mnt auto defaults 0 2\n"
+    (root / "etc/fstab").write_text(text)
+    image = tmp_path / "fs.img"
+    use_tool("mke2fs", "-q", "-t", "ext4", "-d", root, image, "8M")
+    source = run_here(*bundle_arguments(image, tmp_path)).text.strip()
+    options = ("--name", "new 1", "--partition", "mbr", "--json")
+    outcome = convert(server, source, tmp_path, *options)
+    assert outcome.code == 0, outcome.errors
+    assert json.loads(outcome.text)["fstab_lines"] == ["/dev/sdb /mnt auto defaults 0 2"]
+    assert "/etc/fstab mounts an instance store volume" in outcome.errors
+    read = [request for request in server.ebs.requests if request.operation == "GetSnapshotBlock"]
+    assert 1 <= len(read) <= 8
 
 
 @pytest.mark.slow
