@@ -185,8 +185,10 @@ def test_a_manifest_on_the_disk_through_faults(
     assert outcome.text == f"{ami['ImageId']}\n"
 
 
-def test_lines_of_the_fstab_are_told(server: CloudServer, tmp_path: Path) -> None:
-    """They are read from the snapshot, in which the file system is a partition."""
+def test_a_bare_file_system_is_wrapped_on_request(
+    server: CloudServer, manifest: Path, tmp_path: Path
+) -> None:
+    """Lines of its fstab are told, read from the snapshot, in which it is a partition."""
     root = tmp_path / "root"
     (root / "etc").mkdir(parents=True)
     text = "LABEL=/ / ext4 defaults 0 1\n/dev/sdb  /mnt auto defaults 0 2\n"
@@ -194,13 +196,22 @@ def test_lines_of_the_fstab_are_told(server: CloudServer, tmp_path: Path) -> Non
     image = tmp_path / "fs.img"
     use_tool("mke2fs", "-q", "-t", "ext4", "-d", root, image, "8M")
     source = run_here(*bundle_arguments(image, tmp_path)).text.strip()
-    options = ("--name", "new 1", "--partition", "mbr", "--json")
+    options = ("--name", "new 1", "--partition", "gpt", "--json")
     outcome = convert(server, source, tmp_path, *options)
     assert outcome.code == 0, outcome.errors
+    assert "no boot loader" in outcome.errors
+    made = server.ebs.only()
+    disk = made.image(MIB + image.stat().st_size)
+    assert disk[MIB:] == image.read_bytes()
+    assert list(file_system_offsets(lambda at, count: disk[at : at + count]))[:2] == [0, MIB]
+    assert made.volume_size == 1
+    assert 2047 in made.blocks  # the table's copy at the disk's end
     assert json.loads(outcome.text)["fstab_lines"] == ["/dev/sdb /mnt auto defaults 0 2"]
     assert "/etc/fstab mounts an instance store volume" in outcome.errors
     read = [request for request in server.ebs.requests if request.operation == "GetSnapshotBlock"]
     assert 1 <= len(read) <= 8
+    again = convert(server, manifest, tmp_path, "--name", "new 2", "--partition", "gpt")
+    check_refused(again, 3, r"partitioned already \(MBR\)")
 
 
 @pytest.mark.slow
@@ -295,35 +306,13 @@ def test_a_bare_file_system_is_for_paravirtual_amis(server: CloudServer, tmp_pat
     refused = convert(server, source, tmp_path, "--name", "new 1")
     check_refused(refused, 3, "bare file system, without a partition table.*--virtualization-type")
     assert server.ebs.snapshots == {}
-    forced = convert(server, source, tmp_path, "--name", "new 1", "--force")
-    assert forced.code == 0, forced.errors
     old = convert(
         server, source, tmp_path, "--name", "new 2", "--virtualization-type", "paravirtual"
     )
     assert old.code == 0, old.errors
     assert server.registrations[-1]["KernelId"] == "aki-12345678"
     assert server.registrations[-1]["VirtualizationType"] == "paravirtual"
-    for snapshot in server.ebs.snapshots.values():
-        assert snapshot.image(image.stat().st_size) == image.read_bytes()
-
-
-def test_a_bare_file_system_is_wrapped_on_request(
-    server: CloudServer, manifest: Path, tmp_path: Path
-) -> None:
-    image = tmp_path / "fs.img"
-    image.write_bytes(bytes(1080) + b"\x53\xef" + bytes(BLOCK_SIZE) + b"data")
-    source = run_here(*bundle_arguments(image, tmp_path)).text.strip()
-    outcome = convert(server, source, tmp_path, "--name", "new 1", "--partition", "gpt")
-    assert outcome.code == 0, outcome.errors
-    assert "no boot loader" in outcome.errors
-    size = image.stat().st_size
-    disk = server.ebs.only().image(MIB + size)
-    assert disk[MIB:] == image.read_bytes()
-    assert list(file_system_offsets(lambda at, count: disk[at : at + count]))[:2] == [0, MIB]
-    assert server.ebs.only().volume_size == 1
-    assert 2047 in server.ebs.only().blocks  # the table's copy at the disk's end
-    again = convert(server, manifest, tmp_path, "--name", "new 2", "--partition", "gpt")
-    check_refused(again, 3, r"partitioned already \(MBR\)")
+    assert server.ebs.only().image(image.stat().st_size) == image.read_bytes()
 
 
 def test_to_a_raw_image(

@@ -14,7 +14,7 @@ import pytest
 
 from bundler.model.bundle import Extent
 from tests.support.cloud import REGION, CloudServer, Fault, FaultKind, Reply, cloud_server
-from tests.support.ebs import BLOCK_SIZE, PAGE_SIZE, ebs_error
+from tests.support.ebs import BLOCK_SIZE, ebs_error
 from tests.support.faults import Request
 from tests.support.images import MIB, Layout, layout_data, random_bytes, write_image
 from tests.support.in_process import run_here
@@ -169,16 +169,6 @@ def test_sizes_as_awss_own_client_reads_them(
     assert outcome.text == f"{made.snapshot_id}\n"
     assert read_back(server, made.snapshot_id) == made.blocks == expected_blocks(image)
     assert made.image(size) == image.read_bytes()
-
-
-def test_more_than_a_page_of_blocks(server: CloudServer, tmp_path: Path) -> None:
-    image = tmp_path / "disk.img"
-    image.write_bytes(b"".join(b"x" + bytes(BLOCK_SIZE - 1) for _ in range(PAGE_SIZE + 1)))
-    outcome = snapshot(server, image)
-    assert outcome.code == 0, outcome.errors
-    made = server.ebs.only()
-    assert len(made.blocks) == PAGE_SIZE + 1
-    assert read_back(server, made.snapshot_id) == made.blocks
 
 
 def test_a_device_that_changed_since_it_was_interrupted(

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.support.cloud import REGION, CloudServer, cloud_server
-from tests.support.ebs import BLOCK_SIZE
+from tests.support.ebs import BLOCK_SIZE, PAGE_SIZE
 
 if TYPE_CHECKING:
     from mypy_boto3_ebs import EBSClient
@@ -97,3 +97,24 @@ def test_it_refuses_what_is_wrong(client: "EBSClient", server: CloudServer) -> N
         client.get_snapshot_block(SnapshotId=snapshot_id, BlockIndex=0, BlockToken="eA==")
     got = client.get_snapshot_block(SnapshotId=snapshot_id, **block)
     assert got["BlockData"].read() == BLOCK
+
+
+def test_it_pages(client: "EBSClient", server: CloudServer) -> None:
+    snapshot_id = client.start_snapshot(VolumeSize=1)["SnapshotId"]
+    snapshot = server.ebs.only()
+    snapshot.blocks.update((index * 3, BLOCK) for index in range(2 * PAGE_SIZE + 1))
+    snapshot.in_ec2.status = "completed"
+    page = client.list_snapshot_blocks(SnapshotId=snapshot_id, StartingBlockIndex=1)
+    sizes, indexes = [], []
+    while True:
+        indexes += [block["BlockIndex"] for block in page["Blocks"]]
+        sizes.append(len(page["Blocks"]))
+        if "NextToken" not in page:
+            break
+        page = client.list_snapshot_blocks(SnapshotId=snapshot_id, NextToken=page["NextToken"])
+    assert sizes == [PAGE_SIZE, PAGE_SIZE]
+    assert indexes == sorted(snapshot.blocks)[1:]
+    with refused("ValidationException"):
+        client.list_snapshot_blocks(SnapshotId=snapshot_id, NextToken="eA==")
+    with refused("ValidationException"):
+        client.list_snapshot_blocks(SnapshotId=snapshot_id, MaxResults=100001)

@@ -11,15 +11,14 @@ from random import Random
 
 import pytest
 
-from tests.functional.test_snapshot_kill import remembered_blocks
 from tests.support.cloud import REGION, CloudServer, cloud_server
-from tests.support.ebs import BLOCK_SIZE
+from tests.support.ebs import BLOCK_SIZE, remembered_blocks
 from tests.support.faults import Fault, FaultKind
 from tests.support.images import random_bytes
 from tests.support.in_process import run_here
 from tests.support.tools import Outcome, cli_environment
 
-SCHEDULE_COUNT = 12
+SCHEDULE_COUNT = 8
 """Seeds that are tried."""
 SLOW_SCHEDULE_COUNT = 150
 """The same with scripts/test --slow."""
@@ -79,7 +78,7 @@ def test_schedule(server: CloudServer, tmp_path: Path, seed: int) -> None:
     image.write_bytes(random_bytes(BLOCK_COUNT * BLOCK_SIZE - 4000, seed))
     server.ebs.clear()
     server.faults.add(*random_faults(random))
-    outcome = snapshot(server, image)
+    outcome = snapshot(server, image, timeout="0.4")
     server.faults.clear()
     assert outcome.code in (0, 6, 7), outcome.errors
     check_completed(server, image, is_expected=outcome.code == 0)
@@ -96,9 +95,9 @@ def test_schedule(server: CloudServer, tmp_path: Path, seed: int) -> None:
     assert list((tmp_path / "state").iterdir()) == []
 
 
-def snapshot(server: CloudServer, image: Path) -> Outcome:
+def snapshot(server: CloudServer, image: Path, *, timeout: str = "30") -> Outcome:
     options = ("--endpoint-url", server.url, "--region", REGION, "--json")
-    quick = ("--max-attempts", "4", "--retry-delay", "0.005", "--timeout", "0.4")
+    quick = ("--max-attempts", "4", "--retry-delay", "0.005", "--timeout", timeout)
     words: list[str | Path] = ["snapshot", image, "--state-dir", image.parent / "state"]
     return run_here(*words, *options, *quick, environment=cli_environment(**server.credentials))
 

@@ -1,6 +1,5 @@
 """snapshot and convert killed (SIGKILL) at random moments, then run again: no block goes twice."""
 
-import json
 import signal
 import subprocess
 import threading
@@ -13,7 +12,7 @@ import pytest
 
 from tests.support.bundles import USER_CERT, USER_KEY, bundle
 from tests.support.cloud import REGION, CloudServer, cloud_server
-from tests.support.ebs import BLOCK_SIZE
+from tests.support.ebs import BLOCK_SIZE, remembered_blocks
 from tests.support.ebs_images import register_from_snapshots
 from tests.support.faults import Request
 from tests.support.images import random_bytes
@@ -83,12 +82,6 @@ def kill_at(server: CloudServer, argv: list[str], moment: int, delay: float) -> 
     code = process.wait(PATIENCE)
     server.intercept = lambda request: None
     return code
-
-
-def remembered_blocks(directory: Path) -> set[int]:
-    """Blocks that the state file says are finished."""
-    lines = [line for path in directory.iterdir() for line in path.read_text().split("\n")[:-1]]
-    return {record["block"] for record in map(json.loads, lines) if "block" in record}
 
 
 def check_killed_then_finished(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -236,6 +237,12 @@ class EbsServer:
         if snapshot.state != "completed":
             raise invalid("The snapshot is not completed.", "INVALID_SNAPSHOT_ID")
         return snapshot
+
+
+def remembered_blocks(directory: Path) -> set[int]:
+    """Blocks of which a state file of ours says that they are finished."""
+    lines = [line for path in directory.iterdir() for line in path.read_text().split("\n")[:-1]]
+    return {record["block"] for record in map(json.loads, lines) if "block" in record}
 
 
 def ebs_error(status: str, code: str) -> Reply:
