@@ -129,7 +129,7 @@ class EbsSnapshotStore:
 
         Raises:
             AwsRefusedError: EBS refused.
-            TransferError: EBS cannot be reached.
+            TransferError: EBS cannot be reached, or it is not known yet whether it is sealed.
         """
         subject = f"complete snapshot {snapshot_id}"
         attempt_count = 0
@@ -153,9 +153,20 @@ class EbsSnapshotStore:
             is_repeated = may_be_done or attempt_count > 1
             if not (is_repeated and error.code == "ValidationException"):
                 raise
-            found = self.describe(snapshot_id)
-            if found is None or found.state is not SnapshotState.COMPLETED:
-                raise
+            self._wait_until_sealed(snapshot_id, error)
+
+    def _wait_until_sealed(self, snapshot_id: str, refusal: AwsRefusedError) -> None:
+        """Look whether an earlier request has sealed it after all, which takes some seconds."""
+
+        def attempt() -> None:
+            snapshots = self._ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]
+            state = _snapshot(snapshots[0]).state if snapshots else None
+            if state is SnapshotState.PENDING:
+                raise TransferError(f"{refusal}; and it is still pending", code=refusal.code)
+            if state is not SnapshotState.COMPLETED:
+                raise refusal
+
+        self._transport.call(f"describe snapshot {snapshot_id}", attempt)
 
     def describe(self, snapshot_id: str) -> Snapshot | None:
         """DescribeSnapshots of one snapshot; None when EC2 does not know it.

@@ -102,7 +102,7 @@ def test_an_empty_page_is_not_the_end(
 
 def test_sealed_twice(server: CloudServer, store: EbsSnapshotStore, pending: str) -> None:
     """A second time is refused; whether that is a success the snapshot's state tells."""
-    with pytest.raises(AwsRefusedError, match="changed blocks count is wrong"):
+    with pytest.raises(TransferError, match=r"count is wrong.*still pending .tried 4 times"):
         store.complete(pending, block_count=1, checksum=b"", may_be_done=True)
     complete(store, pending)
     with pytest.raises(AwsRefusedError, match="is not pending"):
@@ -112,6 +112,22 @@ def test_sealed_twice(server: CloudServer, store: EbsSnapshotStore, pending: str
     assert found is not None
     assert found.state is SnapshotState.COMPLETED
     assert store.describe("snap-00000000") is None
+
+
+def test_sealing_takes_its_time(server: CloudServer, store: EbsSnapshotStore, pending: str) -> None:
+    """The reply was lost, the same request is refused, and EC2 shows it as pending for a while."""
+    server.faults.add(Fault(kind=FaultKind.DROP_RESPONSE, path="/completion/"))
+    snapshot = server.ebs.only()
+    looks: list[Request] = []
+
+    def intercept(request: Request) -> None:
+        if request.path == "/":
+            looks.append(request)
+            snapshot.in_ec2.status = "pending" if len(looks) < 3 else "completed"
+
+    server.intercept = intercept
+    complete(store, pending)
+    assert len(looks) == 3
 
 
 def test_a_lost_snapshot_is_a_refusal_once_it_was_known(
