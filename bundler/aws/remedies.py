@@ -15,6 +15,7 @@ PASSING_CODES = frozenset(
     (
         "BadDigest",
         "BandwidthLimitExceeded",
+        "ConcurrentLimitExceededException",
         "ConditionalRequestConflict",
         "IncompleteBody",
         "InternalError",
@@ -58,6 +59,7 @@ THROTTLING_CODES = frozenset(
     (
         "503",
         "BandwidthLimitExceeded",
+        "ConcurrentLimitExceededException",
         "RequestLimitExceeded",
         "RequestThrottled",
         "RequestThrottledException",
@@ -83,6 +85,8 @@ REMEDIES = {
     "sets the object ownership of a bucket of yours to BucketOwnerPreferred; or use another "
     "bucket, or --acl none where EC2 need not read the bundle",
     "AccessDenied": _ALLOW,
+    "AccessDeniedException": "the caller's IAM policy must allow it (ebs:StartSnapshot, "
+    "ebs:PutSnapshotBlock, ebs:CompleteSnapshot and, for encrypted snapshots, the KMS key)",
     "AccessForbidden": _ALLOW,
     "AllAccessDisabled": "AWS has disabled the bucket: ask AWS Support",
     "AuthFailure": "check the credentials, and that the region is enabled for the account",
@@ -90,6 +94,8 @@ REMEDIES = {
     "BadDigest": "the bytes were damaged on the way",
     "BadRequest": "check the region, and that the credentials have not expired",
     "BucketAlreadyExists": "bucket names are worldwide: choose another one",
+    "ConflictException": "another snapshot was started with this client token: --no-resume "
+    "begins anew",
     "ExpiredToken": _LOG_IN,
     "ExpiredTokenException": _LOG_IN,
     "IllegalLocationConstraintException": "give the region where the bucket is to be",
@@ -139,6 +145,9 @@ REMEDIES = {
     "RequestLimitExceeded": "EC2 asks for fewer requests: try again later",
     "RequestTimeTooSkewed": "check this machine's clock",
     "ResourceLimitExceeded": "too many copies or snapshots are under way: try again later",
+    "ResourceNotFoundException": "EBS gives up a snapshot that is not completed within a day: run "
+    "the command again, with --no-resume if need be",
+    "ServiceQuotaExceededException": "delete snapshots, or ask AWS for a higher quota",
     "SignatureDoesNotMatch": "check the secret access key, and this machine's clock",
     "SlowDown": "S3 asks for fewer requests: try again later",
     "TagLimitExceeded": "an AMI has at most 50 tags: remove some first",

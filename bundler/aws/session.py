@@ -19,6 +19,7 @@ from bundler.aws.transport import Transport, TransportSettings
 from bundler.errors import UsageError
 
 if TYPE_CHECKING:
+    from mypy_boto3_ebs import EBSClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
@@ -138,6 +139,17 @@ class Cloud:
         with translated("AWS configuration"):
             return self._session.client(
                 "ec2", self.region, endpoint_url=self.endpoint_url or None, config=self._config()
+            )
+
+    def ebs(self) -> "EBSClient":
+        """A client of the EBS direct APIs.
+
+        Raises:
+            UsageError: the region's name cannot be one.
+        """
+        with translated("AWS configuration"):
+            return self._session.client(
+                "ebs", self.region, endpoint_url=self.endpoint_url or None, config=self._config()
             )
 
     def sts(self) -> "STSClient":

@@ -26,6 +26,8 @@ COMMANDS = {
     "migrate": "take a bundle in S3 to another bucket, region or partition",
     "register": "register a bundle in S3 as an AMI",
     "publish": "bundle, upload and register in one pass, with no bundle on the local disk",
+    "snapshot": "make an EBS snapshot of a raw image or block device",
+    "convert": "turn a bundle or S3-backed AMI into an EBS-backed AMI, or into an image file",
     "ls": "list the bundles in S3: whole or not, their sizes, AMIs and cost",
     "delete": "delete a bundle from S3, the manifest first",
     "keygen": "make an RSA key and a certificate to sign bundles with",

@@ -24,8 +24,10 @@ class StateFile:
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path) -> Iterator[Self]:
+    def open(cls, path: Path, *, work: str = "publishing this bundle") -> Iterator[Self]:
         """Open and lock it for the block; it is made, with its directory, if it is missing.
+
+        `work` is what another process that has it open is doing.
 
         Raises:
             ExistsError: another process has it open.
@@ -34,7 +36,7 @@ class StateFile:
         """
         with os_errors("keep state in", path):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = _lock(path)
+            descriptor = _lock(path, work)
         try:
             yield cls(path, descriptor)
         finally:
@@ -104,7 +106,7 @@ def _is_at(path: Path, state: os.stat_result) -> bool:
     return path.exists() and os.path.samestat(path.stat(), state)
 
 
-def _lock(path: Path) -> int:
+def _lock(path: Path, work: str) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     while True:
         descriptor = os.open(path, flags, 0o600)
@@ -122,9 +124,7 @@ def _lock(path: Path) -> int:
                 return descriptor
         except BlockingIOError:
             os.close(descriptor)
-            raise ExistsError(
-                f"keep state in {path}: another process is publishing this bundle"
-            ) from None
+            raise ExistsError(f"keep state in {path}: another process is {work}") from None
         except BaseException:
             os.close(descriptor)
             raise

@@ -1,4 +1,4 @@
-"""A cloud on the loopback: EC2, STS and one of two S3 servers, behind a proxy that can fail.
+"""A cloud on the loopback: EC2, STS, EBS and one of two S3 servers, behind a proxy that can fail.
 
 moto and Swift's S3 share no code: what holds for both is not one server's habit.
 """
@@ -25,6 +25,7 @@ from bundler.aws.transport import TransportSettings
 from bundler.embedded.ec2 import Ec2Settings, EmbeddedEc2
 from bundler.model.image import ImageLocation
 from bundler.workflow.ports import BundleStore
+from tests.support.ebs import EbsServer, ebs_server
 from tests.support.ec2_objects import S3Objects
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Fault, FaultKind, FaultPlan, Reply, Request, error_reply
@@ -72,6 +73,7 @@ class CloudServer:
     requests: list[Request]
     faults: FaultPlan
     ec2: EmbeddedEc2
+    ebs: EbsServer
     credentials: dict[str, str] = field(repr=False)
     """Of the S3 server, as variables of the environment; moto takes any."""
     intercept: Callable[[Request], Reply | None] = lambda request: None
@@ -103,6 +105,7 @@ def set_cloud_environment(
         "AWS_DEFAULT_REGION",
         "AWS_ENDPOINT_URL",
         "AWS_ENDPOINT_URL_S3",
+        "AWS_ENDPOINT_URL_EBS",
         "AWS_ENDPOINT_URL_EC2",
         "AWS_ENDPOINT_URL_STS",
         "AWS_SESSION_TOKEN",
@@ -149,24 +152,30 @@ def cloud_server(
             empty_account(client)
             ec2 = EmbeddedEc2(replace(settings, objects=S3Objects(client), checks_acl=False))
             moto_url = stack.enter_context(moto_server(ec2))
-        addresses = {False: _address_of(moto_url), True: _address_of(s3_url)}
-        proxy = stack.enter_context(FaultProxy(lambda request: addresses[_is_for_s3(request)]))
+        ebs = stack.enter_context(ebs_server())
+        addresses = {"": moto_url, "s3": s3_url, "ebs": ebs.url}
+        proxy = stack.enter_context(
+            FaultProxy(lambda request: _address_of(addresses[_service_of(request)]))
+        )
         cloud = CloudServer(
             url=proxy.url,
             s3=s3,
             requests=proxy.requests,
             faults=proxy.faults,
             ec2=ec2,
+            ebs=ebs,
             credentials=dict(credentials),
         )
         proxy.intercept = lambda request: cloud.intercept(request)
         yield cloud
 
 
-def _is_for_s3(request: Request) -> bool:
-    """Whether S3 is meant: by the scope of the credential, or for want of one by the path."""
+def _service_of(request: Request) -> str:
+    """s3, ebs, or empty: by the scope of the credential, or for want of one by the path."""
     authorization = request.headers.get("authorization")
-    return request.path != "/" if authorization is None else "/s3/" in authorization
+    if authorization is None:
+        return "s3" if request.path != "/" else ""
+    return next((name for name in ("s3", "ebs") if f"/{name}/" in authorization), "")
 
 
 def _address_of(url: str) -> tuple[str, int]:

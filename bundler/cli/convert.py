@@ -1,0 +1,259 @@
+"""ami-bundler convert."""
+
+import argparse
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from bundler.aws.ebs_images import EbsImageRegistry
+from bundler.aws.ebs_reader import EbsBlockReader
+from bundler.aws.ec2 import Ec2ImageRegistry
+from bundler.aws.session import Cloud
+from bundler.cli.cloud import open_cloud
+from bundler.cli.console import Console, Result
+from bundler.cli.convert_registration import add_ami_arguments, new_registration
+from bundler.cli.convert_source import ConvertSource, add_source_arguments, open_source
+from bundler.cli.options import (
+    add_cloud_options,
+    add_passphrase_option,
+    add_resume_option,
+    add_transfer_options,
+    choice,
+)
+from bundler.cli.publish import add_state_option
+from bundler.cli.snapshot import (
+    load,
+    new_token,
+    open_snapshots,
+    open_state,
+    say_written,
+    snapshot_facts,
+    tags,
+    wait,
+)
+from bundler.errors import AwsRefusedError, BundlerError, TransferError, UsageError
+from bundler.host.files import check_absent, check_directory
+from bundler.host.processors import processor_count
+from bundler.model.ebs_registration import EbsRegistration
+from bundler.model.partition_table import PartitionScheme
+from bundler.model.snapshot import MAX_DESCRIPTION_LENGTH, SnapshotRequest, volume_size
+from bundler.workflow.convert import ConversionPlan, convert_bundle, disk_size, find_converted
+from bundler.workflow.register import wait_for_image
+from bundler.workflow.snapshot_fstab import find_ephemeral_lines
+from bundler.workflow.snapshot_state import EarlierSnapshot, SnapshotLog, describe_bundle
+from bundler.workflow.unbundle import unbundle
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_source_arguments(parser)
+    parser.add_argument(
+        "--to",
+        nargs=2,
+        metavar=("FORMAT", "FILE"),
+        help="write an image file (FORMAT: raw), and make no AMI",
+    )
+    add_ami_arguments(parser)
+    parser.add_argument(
+        "--partition",
+        default="",
+        metavar="gpt|mbr",
+        help="wrap a bare file system into a partitioned disk, without a boot loader",
+    )
+    parser.add_argument(
+        "--copy-permissions",
+        action="store_true",
+        help="give the new AMI the old one's launch permissions",
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="make an hvm AMI of a bare file system; with --to: replace FILE",
+    )
+    add_passphrase_option(parser)
+    add_resume_option(parser)
+    add_state_option(parser)
+    add_transfer_options(parser)
+    add_cloud_options(parser)
+
+
+def handle(arguments: argparse.Namespace, console: Console) -> Result:
+    """Convert a bundle."""
+    output = _check_arguments(arguments)
+    wanted = tags(arguments)
+    word = arguments.partition
+    scheme = choice("--partition", word, PartitionScheme) if word else None
+    cloud = open_cloud(arguments)
+    images = EbsImageRegistry(cloud.ec2(), cloud.transport)
+    source = open_source(arguments, cloud, images, console)
+    if output is not None:
+        return _write_image(arguments, source, output, cloud, console)
+    if arguments.copy_permissions and source.ami is None:
+        raise UsageError("convert: --copy-permissions needs the old AMI's id as SOURCE")
+    registration = new_registration(arguments, source, wanted)
+    request = SnapshotRequest(
+        volume_size=volume_size(disk_size(source.manifest, scheme)),
+        description=f"{registration.name}: {source.manifest.name}"[:MAX_DESCRIPTION_LENGTH],
+        tags=registration.tags,
+    )
+    plan = ConversionPlan(
+        virtualization_type=registration.virtualization_type,
+        scheme=scheme,
+        is_forced=arguments.force,
+    )
+    if scheme:
+        console.warn("the disk gets no boot loader: an hvm instance does not boot without one")
+    return _make_ami(arguments, source, plan, registration, request, cloud, images, console)
+
+
+def _check_arguments(arguments: argparse.Namespace) -> Path | None:
+    """The image file to write, if one is wanted."""
+    if arguments.to is None:
+        if not arguments.name:
+            raise UsageError("convert: expected --name NAME for the AMI, or --to raw FILE")
+        return None
+    if arguments.partition:
+        raise UsageError("convert: --partition is for AMIs, not for --to")
+    form, name = arguments.to
+    if form != "raw":
+        raise UsageError(
+            f"--to {form!r}: expected raw; qemu-img convert makes other formats of a raw image"
+        )
+    output = Path(name)
+    check_directory(output.parent)
+    check_absent(output, force=arguments.force)
+    return output
+
+
+def _write_image(
+    arguments: argparse.Namespace,
+    source: ConvertSource,
+    output: Path,
+    cloud: Cloud,
+    console: Console,
+) -> Result:
+    inputs = [Path(source.place), arguments.key, arguments.cert]
+    if source.stored is None:
+        inputs += [source.directory / part.filename for part in source.manifest.parts]
+    if any(path is not None and path.resolve() == output.resolve() for path in inputs):
+        raise UsageError(f"write {output}: this is one of the inputs")
+    unbundle(
+        source.manifest,
+        source.parts(),
+        source.secret,
+        output,
+        force=arguments.force,
+        workers=processor_count(),
+        progress=console,
+    )
+    facts = {
+        "image": str(output),
+        "size": source.manifest.size,
+        "signature_checked": source.is_signature_checked,
+        "retry_count": cloud.transport.retry_count,
+    }
+    return Result(text=str(output), facts=facts)
+
+
+def _make_ami(
+    arguments: argparse.Namespace,
+    source: ConvertSource,
+    plan: ConversionPlan,
+    registration: EbsRegistration,
+    request: SnapshotRequest,
+    cloud: Cloud,
+    images: EbsImageRegistry,
+    console: Console,
+) -> Result:
+    with ExitStack() as stack:
+        what = f"{source.place}\n{registration.name}"
+        file = open_state(stack, arguments, cloud, what, console)
+        log = SnapshotLog(
+            file, describe_bundle(source.manifest, request, partition=arguments.partition)
+        )
+        earlier = None if arguments.no_resume else load(log, console)
+        done = find_converted(images, registration.name, earlier)
+        facts: dict[str, object] = {"snapshot_id": earlier.snapshot_id if earlier else ""}
+        if done is not None:
+            image_id = done.image_id
+        else:
+            facts = _make_snapshot(source, plan, request, cloud, log, earlier, console)
+            image_id = _register(images, registration, str(facts["snapshot_id"]), console)
+        registry = Ec2ImageRegistry(cloud.ec2(), cloud.transport)
+        ami = wait_for_image(registry, image_id, sleep=time.sleep, clock=time.monotonic)
+        count = _copy_permissions(arguments, images, source, image_id)
+        log.finish()
+    more = {
+        "image_id": image_id,
+        "name": registration.name,
+        "state": ami.state.value,
+        "source": source.place,
+        "signature_checked": source.is_signature_checked,
+        "permission_count": count,
+    }
+    return Result(text=image_id, facts={**facts, **more})
+
+
+def _make_snapshot(
+    source: ConvertSource,
+    plan: ConversionPlan,
+    request: SnapshotRequest,
+    cloud: Cloud,
+    log: SnapshotLog,
+    earlier: EarlierSnapshot | None,
+    console: Console,
+) -> dict[str, object]:
+    """Write the image into a snapshot, and wait until it can be registered; facts of it."""
+    snapshots = open_snapshots(cloud)
+    written = convert_bundle(
+        source.manifest,
+        source.parts(),
+        source.secret,
+        plan,
+        request,
+        snapshots,
+        log,
+        earlier=earlier,
+        new_token=new_token,
+        workers=processor_count(),
+        progress=console,
+    )
+    say_written(written, cloud, console)
+    state = wait(snapshots, written.snapshot_id, console, no_wait=False)
+    lines = _look_at_fstab(cloud, written.snapshot_id, console)
+    return {**snapshot_facts(written, request, cloud, state=state), "fstab_lines": lines}
+
+
+def _look_at_fstab(cloud: Cloud, snapshot_id: str, console: Console) -> list[str]:
+    """Tell of what a new instance may wait for in vain; the lines."""
+    try:
+        lines = find_ephemeral_lines(EbsBlockReader(cloud.ebs(), cloud.transport), snapshot_id)
+    except (AwsRefusedError, TransferError) as error:
+        console.warn(f"whether /etc/fstab mounts instance store volumes is not known: {error}")
+        return []
+    for line in lines:
+        console.warn(
+            f"/etc/fstab mounts an instance store volume, which many instance types do not have, "
+            f"and an instance may wait for it at boot: {line}"
+        )
+    return list(lines)
+
+
+def _register(
+    images: EbsImageRegistry, registration: EbsRegistration, snapshot_id: str, console: Console
+) -> str:
+    console.note(f"registering snapshot {snapshot_id} as {registration.name!r}")
+    try:
+        return images.register(registration, snapshot_id)
+    except BundlerError:
+        console.note(f"snapshot {snapshot_id} is whole: the same command again uses it")
+        raise
+
+
+def _copy_permissions(
+    arguments: argparse.Namespace, images: EbsImageRegistry, source: ConvertSource, image_id: str
+) -> int:
+    """Copy launch permissions if that is wanted; their number."""
+    if not arguments.copy_permissions or source.ami is None:
+        return 0
+    return images.copy_permissions(source.ami.image_id, image_id)

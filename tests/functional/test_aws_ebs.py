@@ -1,0 +1,158 @@
+"""The adapters of the EBS direct APIs against the double, with replies that break or mislead."""
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from bundler.aws.ebs import EbsSnapshotStore
+from bundler.aws.ebs_reader import EbsBlockReader
+from bundler.aws.retry import RetryPolicy
+from bundler.aws.transport import TransportSettings
+from bundler.errors import AwsRefusedError, TransferError
+from bundler.model.snapshot import SnapshotRequest, SnapshotState
+from tests.support.cloud import CloudServer, Fault, FaultKind, Reply, cloud_server, open_cloud
+from tests.support.ebs import BLOCK_SIZE, ebs_error
+from tests.support.faults import FOREVER, Request
+
+SETTINGS = TransportSettings(policy=RetryPolicy(max_attempts=4, first_delay=0.01))
+INDEXES = (0, 150, 151)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CloudServer]:
+    with cloud_server(monkeypatch, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def store(server: CloudServer) -> EbsSnapshotStore:
+    cloud = open_cloud(server, settings=SETTINGS)
+    return EbsSnapshotStore(cloud.ebs(), cloud.ec2(), cloud.transport)
+
+
+@pytest.fixture
+def reader(server: CloudServer) -> EbsBlockReader:
+    cloud = open_cloud(server, settings=SETTINGS)
+    return EbsBlockReader(cloud.ebs(), cloud.transport)
+
+
+def block(index: int) -> bytes:
+    return bytes([index + 1]) * BLOCK_SIZE
+
+
+def put(store: EbsSnapshotStore, snapshot_id: str, index: int) -> None:
+    data = block(index)
+    store.put(snapshot_id, index, data, checksum=sha256(data).digest())
+
+
+def complete(store: EbsSnapshotStore, snapshot_id: str, *, may_be_done: bool = False) -> None:
+    digests = b"".join(sha256(block(index)).digest() for index in INDEXES)
+    store.complete(
+        snapshot_id,
+        block_count=len(INDEXES),
+        checksum=sha256(digests).digest(),
+        may_be_done=may_be_done,
+    )
+
+
+@pytest.fixture
+def pending(store: EbsSnapshotStore) -> str:
+    """A snapshot that has its blocks."""
+    snapshot_id = store.start(SnapshotRequest(volume_size=1), token="a")  # noqa: S106 - no secret
+    for index in INDEXES:
+        put(store, snapshot_id, index)
+    return snapshot_id
+
+
+def test_blocks_are_read_through_faults(
+    server: CloudServer, store: EbsSnapshotStore, reader: EbsBlockReader, pending: str
+) -> None:
+    complete(store, pending)
+    server.faults.add(
+        Fault(kind=FaultKind.CORRUPT_RESPONSE, method="GET", path="/blocks/0", at=1000),
+        Fault(kind=FaultKind.CLOSE_RESPONSE, method="GET", path="/blocks/151", at=1000),
+    )
+    for index in (0, 1, 149, 150, 151, 152, 2047):
+        expected = block(index) if index in INDEXES else None
+        assert reader.read_block(pending, index) == expected
+    server.faults.add(
+        Fault(kind=FaultKind.CORRUPT_RESPONSE, method="GET", path="/blocks/0", times=FOREVER)
+    )
+    with pytest.raises(TransferError, match=r"block 0 of .*: expected checksum .*tried 4 times"):
+        reader.read_block(pending, 0)
+
+
+def test_an_empty_page_is_not_the_end(
+    server: CloudServer, store: EbsSnapshotStore, reader: EbsBlockReader, pending: str
+) -> None:
+    complete(store, pending)
+    empty = json.dumps({"Blocks": [], "NextToken": "eA=="}).encode()
+    fields = (("Content-Type", "application/json"),)
+    pages = [
+        Reply(status="200 OK", body=empty, headers=fields),
+        Reply(status="200 OK", body=empty, headers=fields),
+    ]
+    server.intercept = lambda request: pages.pop() if "maxResults" in request.query else None
+    with pytest.raises(TransferError, match="EBS does not go on"):
+        reader.read_block(pending, 0)
+
+
+def test_sealed_twice(server: CloudServer, store: EbsSnapshotStore, pending: str) -> None:
+    """A second time is refused; whether that is a success the snapshot's state tells."""
+    with pytest.raises(TransferError, match=r"count is wrong.*still pending .tried 4 times"):
+        store.complete(pending, block_count=1, checksum=b"", may_be_done=True)
+    complete(store, pending)
+    with pytest.raises(AwsRefusedError, match="is not pending"):
+        complete(store, pending)
+    complete(store, pending, may_be_done=True)
+    found = store.describe(pending)
+    assert found is not None
+    assert found.state is SnapshotState.COMPLETED
+    assert store.describe("snap-00000000") is None
+
+
+def test_sealing_takes_its_time(server: CloudServer, store: EbsSnapshotStore, pending: str) -> None:
+    """The reply was lost, the same request is refused, and EC2 shows it as pending for a while."""
+    server.faults.add(Fault(kind=FaultKind.DROP_RESPONSE, path="/completion/"))
+    snapshot = server.ebs.only()
+    looks: list[Request] = []
+
+    def intercept(request: Request) -> None:
+        if request.path == "/":
+            looks.append(request)
+            snapshot.in_ec2.status = "pending" if len(looks) < 3 else "completed"
+
+    server.intercept = intercept
+    complete(store, pending)
+    assert len(looks) == 3
+
+
+def test_a_lost_snapshot_is_a_refusal_once_it_was_known(
+    server: CloudServer, store: EbsSnapshotStore, pending: str
+) -> None:
+    refusals: list[Request] = []
+
+    def intercept(request: Request) -> Reply:
+        refusals.append(request)
+        return ebs_error("404 Not Found", "ResourceNotFoundException")
+
+    server.intercept = intercept
+    with pytest.raises(AwsRefusedError, match="EBS gives up a snapshot"):
+        put(store, pending, 0)
+    assert len(refusals) == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"<html>welcome</html>"])
+def test_an_answer_of_somebody_else(
+    server: CloudServer, store: EbsSnapshotStore, pending: str, body: bytes
+) -> None:
+    server.intercept = lambda request: Reply(status="200 OK", body=body)
+    with pytest.raises(TransferError, match="tried 4 times"):
+        put(store, pending, 0)
+    with pytest.raises(TransferError, match="tried 4 times"):
+        complete(store, pending)
+    with pytest.raises(TransferError, match="tried 4 times"):
+        store.start(SnapshotRequest(volume_size=1), token="b")  # noqa: S106 - no secret
