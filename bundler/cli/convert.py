@@ -42,6 +42,7 @@ from bundler.workflow.register import wait_for_image
 from bundler.workflow.snapshot_fstab import find_ephemeral_lines
 from bundler.workflow.snapshot_state import EarlierSnapshot, SnapshotLog, describe_bundle
 from bundler.workflow.unbundle import unbundle
+from bundler.workflow.wait import Patience
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -180,7 +181,8 @@ def _make_ami(
             facts = _make_snapshot(source, plan, request, cloud, log, earlier, console)
             image_id = _register(images, registration, str(facts["snapshot_id"]), console)
         registry = Ec2ImageRegistry(cloud.ec2(), cloud.transport)
-        ami = wait_for_image(registry, image_id, sleep=time.sleep, clock=time.monotonic)
+        patience = Patience(sleep=time.sleep, clock=time.monotonic)
+        ami = wait_for_image(registry, image_id, patience)
         count = _copy_permissions(arguments, images, source, image_id)
         log.finish()
     more = {
