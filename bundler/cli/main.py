@@ -32,7 +32,7 @@ COMMANDS = {
     "delete": "delete a bundle from S3, the manifest first",
     "keygen": "make an RSA key and a certificate to sign bundles with",
     "doctor": "look beforehand at what could go wrong, and tell what helps",
-    "ami": "an AMI's life: ami list, and more verbs",
+    "ami": "the life of AMIs: register, list, show, share, copy, launch, deregister and more",
     "demo": "run the main job against an S3 and EC2 of its own on this machine",
 }
 """Commands and their summaries; each is a module of this package, imported when it is run."""
