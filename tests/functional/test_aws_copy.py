@@ -47,7 +47,7 @@ def moto(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CloudServe
 def place(server: CloudServer, name: str = NAME) -> StoredObject:
     """Put the object to copy; what S3 tells of it."""
     for location in (SOURCE, TARGET):
-        make_bucket(server, location.bucket)
+        make_bucket(server, location.bucket, acl=ACL)
     source = open_store(server, SOURCE)
     put_object(source, name, CONTENT)
     source.flush()

@@ -47,7 +47,7 @@ def server(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[CloudServer]:
     with cloud_server(monkeypatch, tmp_path, s3=request.param) as running:
-        make_bucket(running, LOCATION.bucket)
+        make_bucket(running, LOCATION.bucket, acl="aws-exec-read")
         running.requests.clear()
         yield running
 
