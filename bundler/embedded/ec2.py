@@ -39,6 +39,8 @@ class Ec2Settings:
     """How often a new image is not found before it is seen (EC2 is eventually consistent)."""
     held_looks: int = 0
     """How often the name of an image that is gone is still refused to another one."""
+    reference_refusal: str = ""
+    """The code with which DescribeImageReferences is refused: older EC2s do not know it."""
 
 
 class EmbeddedEc2:

@@ -20,6 +20,8 @@ class ReferenceActions(Ec2Actions):
     def describe_image_references(self) -> ActionResult:
         """DescribeImageReferences."""
         arguments = self.arguments
+        if code := self.ec2.settings.reference_refusal:
+            raise EC2ClientError(code, "DescribeImageReferences is not valid here.")
         self.error_on_dryrun()
         asked = {
             kind["ResourceType"]: _options(kind) for kind in arguments.get("ResourceTypes", ())

@@ -16,10 +16,11 @@ from tests.support.cloud import (
     cloud_server,
     make_bucket,
     open_cloud,
+    refuse_references,
 )
+from tests.support.ebs_backed import run_ebs_instance
 from tests.support.images import random_bytes
 from tests.support.in_process import run_here
-from tests.support.moto_images import hide_image_references
 from tests.support.stored import stored_objects
 from tests.support.tools import Outcome, check_refused, cli_environment
 
@@ -34,7 +35,7 @@ USAGE = 2
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CloudServer]:
     with cloud_server(monkeypatch, tmp_path) as running:
         make_bucket(running, "images")
-        hide_image_references(monkeypatch)
+        refuse_references(running, "InvalidAction")
         yield running
 
 
@@ -103,18 +104,13 @@ def test_the_life_of_an_ami(server: CloudServer, ec2: "EC2Client", tmp_path: Pat
     check_refused(run(server, *end, "--yes"), 6, f"there is no such AMI in {REGION}")
 
 
-def run_instance(ec2: "EC2Client") -> str:
-    reply = ec2.run_instances(ImageId="ami-12345678", MinCount=1, MaxCount=1)
-    return reply["Instances"][0]["InstanceId"]
-
-
 def snapshots(ec2: "EC2Client") -> list[str]:
     found = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
     return [snapshot["SnapshotId"] for snapshot in found]
 
 
 def test_the_life_of_an_instances_ami(server: CloudServer, ec2: "EC2Client") -> None:
-    instance_id = run_instance(ec2)
+    instance_id = run_ebs_instance(ec2)
     words = ("ami", "create", instance_id, "--name", "copy of it", "--snapshot-first")
     plan = run(server, *words, "--dry-run")
     assert plan.code == 0, plan.errors
@@ -140,7 +136,7 @@ def test_the_life_of_an_instances_ami(server: CloudServer, ec2: "EC2Client") -> 
 
 
 def test_the_name_of_another_instances_ami(server: CloudServer, ec2: "EC2Client") -> None:
-    instance_id, other = run_instance(ec2), run_instance(ec2)
+    instance_id, other = run_ebs_instance(ec2), run_ebs_instance(ec2)
     words = ("--name", "web", "--snapshot-first")
     image_id = get_id(run(server, "ami", "create", other, "--name", "web"))
     refused = run(server, "ami", "create", instance_id, *words)
@@ -174,7 +170,7 @@ def test_a_bundle_that_another_ami_needs(
 
 
 def test_an_ami_that_is_not_available(server: CloudServer, ec2: "EC2Client") -> None:
-    instance_id = run_instance(ec2)
+    instance_id = run_ebs_instance(ec2)
     image_id = ec2.create_image(InstanceId=instance_id, Name="web")["ImageId"]
     ami = ec2_backends[ACCOUNT_ID][REGION].amis[image_id]
     ami.state = "failed"
@@ -199,18 +195,16 @@ def test_what_is_protected_stays(server: CloudServer, ec2: "EC2Client", tmp_path
     ami.image_location = "images/old.manifest.xml"
     words = ("ami", "register", location, "--name", "web", "--replace")
     check_refused(run(server, *words), 6, f"{image_id} has the name, and only an S3-backed AMI")
-    ec2.create_image(InstanceId=run_instance(ec2), Name="web 2")
+    ec2.create_image(InstanceId=run_ebs_instance(ec2), Name="web 2")
     words = ("ami", "register", location, "--name", "web 2", "--replace")
     check_refused(run(server, *words), 6, "only an S3-backed AMI")
     assert len(owned(server)) == 2
     assert len(stored_objects(server, "images", "web/")) == 2
 
 
-def test_an_ec2_that_does_not_tell_who_needs_it(
-    server: CloudServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_ec2_that_does_not_tell_who_needs_it(server: CloudServer, tmp_path: Path) -> None:
     image_id = publish(server, tmp_path)
-    hide_image_references(monkeypatch, code="AuthFailure")
+    refuse_references(server, "AuthFailure")
     end = ("ami", "deregister", image_id, "--yes")
     check_refused(run(server, *end), 6, "--force deregisters it without knowing what needs it")
     forced = run(server, *end, "--force")

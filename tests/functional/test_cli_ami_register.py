@@ -16,10 +16,10 @@ from tests.support.cloud import (
     cloud_server,
     make_bucket,
     open_cloud,
+    refuse_references,
     s3_client,
 )
 from tests.support.in_process import run_here
-from tests.support.moto_images import hide_image_references
 from tests.support.small_bundles import small_bundle
 from tests.support.tools import Outcome, check_refused, cli_environment
 
@@ -40,7 +40,7 @@ FIRST = {
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CloudServer]:
     with cloud_server(monkeypatch, tmp_path) as running:
         make_bucket(running, "images")
-        hide_image_references(monkeypatch)
+        refuse_references(running, "InvalidAction")
         client = s3_client(running)
         for name in ("a", "b"):
             for key, body in small_bundle(name, folder="web/").items():

@@ -16,7 +16,6 @@ from bundler.model.bundle import Extent
 from tests.support.bundles import USER_CERT, USER_KEY, bundle_arguments
 from tests.support.cloud import REGION, CloudServer, Fault, FaultKind, cloud_server, make_bucket
 from tests.support.ebs import BLOCK_SIZE, EbsSnapshot, ebs_error
-from tests.support.ebs_images import register_from_snapshots
 from tests.support.faults import Reply, Request
 from tests.support.images import MIB, Layout, layout_data, random_bytes, write_image
 from tests.support.in_process import run_here
@@ -75,7 +74,6 @@ def manifest(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CloudServer]:
     with cloud_server(monkeypatch, tmp_path) as running:
-        register_from_snapshots(monkeypatch, running.registrations)
         make_bucket(running, "images")
         yield running
 

@@ -13,7 +13,6 @@ import pytest
 from tests.support.bundles import USER_CERT, USER_KEY, bundle
 from tests.support.cloud import REGION, CloudServer, cloud_server
 from tests.support.ebs import BLOCK_SIZE, remembered_blocks
-from tests.support.ebs_images import register_from_snapshots
 from tests.support.faults import Request
 from tests.support.images import random_bytes
 from tests.support.tools import Outcome, cli_argv, cli_environment, run_program
@@ -30,7 +29,6 @@ PATIENCE = 60.0
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CloudServer]:
     with cloud_server(monkeypatch, tmp_path) as running:
-        register_from_snapshots(monkeypatch, running.registrations)
         yield running
 
 

@@ -48,6 +48,7 @@ __all__ = [
     "cloud_server",
     "error_reply",
     "put_object",
+    "refuse_references",
     "s3_client",
     "set_cloud_environment",
 ]
@@ -168,6 +169,11 @@ def cloud_server(
         )
         proxy.intercept = lambda request: cloud.intercept(request)
         yield cloud
+
+
+def refuse_references(server: CloudServer, code: str) -> None:
+    """Let EC2 be one that does not know, or refuses, DescribeImageReferences."""
+    server.ec2.settings = replace(server.ec2.settings, reference_refusal=code)
 
 
 def _service_of(request: Request) -> str:
