@@ -12,7 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from bundler.aws.bucket import S3Bucket
 from bundler.aws.ec2 import Ec2ImageRegistry
+from bundler.aws.s3 import ACL
 from bundler.aws.session import Cloud
 from bundler.aws.sts import account_id
 from bundler.cli import publish, unbundle
@@ -145,6 +147,7 @@ class Demo:
         cloud = Cloud.open(region=REGION, endpoint_url=self.url)
         account_id(cloud.sts(), cloud.transport)
         Ec2ImageRegistry(cloud.ec2(), cloud.transport).find(AMI_NAME)
+        S3Bucket(cloud.s3(), LOCATION.bucket, cloud.transport).create(acl=ACL, tags={})
         return cloud
 
     def _build_image(self) -> Path:

@@ -32,6 +32,7 @@ from tests.support.cloud import (
     open_store,
     put_object,
     s3_client,
+    slow_on_swift,
 )
 from tests.support.faults import FOREVER, Fault, FaultKind, Request
 
@@ -318,6 +319,7 @@ def test_the_etag_of_an_object_under_kms_is_no_md5(
     assert found.md5 == ""
 
 
+@slow_on_swift
 def test_list_gives_all_pages(server: CloudServer, store: S3BundleStore) -> None:
     store = open_store(server, LOCATION)  # one that waits as long as a thousand deletions take
     client = s3_client(server)

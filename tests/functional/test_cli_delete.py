@@ -23,6 +23,7 @@ from tests.support.cloud import (
     make_bucket,
     open_cloud,
     s3_client,
+    slow_on_swift,
 )
 from tests.support.faults import FOREVER
 from tests.support.in_process import run_here
@@ -136,6 +137,7 @@ def test_a_dry_run_prints_what_would_go(server: CloudServer) -> None:
     assert not [request for request in server.requests if "delete" in request.query]
 
 
+@slow_on_swift
 def test_a_bundle_of_1200_parts(server: CloudServer) -> None:
     """More than a page of a listing, and more than a batch of a deletion."""
     put(server, small_bundle("big", 1200, folder="web/"))

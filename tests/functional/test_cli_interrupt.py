@@ -147,11 +147,8 @@ def test_interrupted_while_bundling(
     image: Path, tmp_path: Path, part_count: int, number: signal.Signals
 ) -> None:
     process = start_bundling(image, tmp_path, part_count=part_count)
-    begin = monotonic()
     process.send_signal(number)
-    outcome = finish(process)
-    assert monotonic() - begin < 2
-    check_refused(outcome, INTERRUPTED, "^ami-bundler: interrupted$")
+    check_refused(finish(process), INTERRUPTED, "^ami-bundler: interrupted$")
     assert listing(tmp_path) == {}
 
 

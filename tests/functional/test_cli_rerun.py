@@ -16,6 +16,7 @@ from tests.support.cloud import (
     cloud_server,
     error_reply,
     make_bucket,
+    on_moto,
     s3_client,
 )
 from tests.support.faults import Fault, FaultKind, Request
@@ -91,6 +92,7 @@ def facts_of(server: CloudServer) -> dict[str, object]:
     return facts
 
 
+@on_moto
 @pytest.mark.parametrize(
     ("more", "name", "value"),
     [
@@ -202,6 +204,7 @@ def put_files(server: CloudServer, files: dict[str, bytes]) -> None:
         client.put_object(Bucket="images", Key=f"web/{name}", Body=body)
 
 
+@on_moto
 @pytest.mark.parametrize("name", [".bashrc", "Makefile", "root.img.part.x", ".x.part.0"])
 def test_a_manifest_chooses_no_file_of_the_directory(
     server: CloudServer, image: Path, tmp_path: Path, name: str
@@ -284,6 +287,7 @@ def test_replacing_where_ec2_may_not_be_asked(
     assert f"{URL} is replaced; which AMIs need it is not known: " in outcome.errors
 
 
+@on_moto
 @pytest.mark.parametrize("word", ["images/new", "web", f"{URL}"])
 def test_no_bucket_is_made_of_the_name_of_a_directory(
     server: CloudServer, image: Path, tmp_path: Path, word: str
@@ -400,6 +404,7 @@ NO_LISTING = Reply(
 )
 
 
+@on_moto
 @pytest.mark.parametrize("more", [(), ("--no-resume",)])
 @pytest.mark.parametrize("keeps_time", [False, True])
 def test_own_parts_that_are_not_listed_yet_are_replaced(

@@ -20,7 +20,9 @@ from tests.support.cloud import (
     Reply,
     cloud_server,
     make_bucket,
+    on_moto,
     s3_client,
+    slow_on_swift,
 )
 from tests.support.faults import FOREVER, Fault, FaultKind, Request
 from tests.support.images import MIB, random_bytes
@@ -379,6 +381,7 @@ DAMAGED_STATES = {
 }
 
 
+@on_moto
 @pytest.mark.parametrize("name", DAMAGED_STATES)
 def test_a_damaged_state_is_not_used(server: CloudServer, image: Path, name: str) -> None:
     refuse_later_parts(server)
@@ -390,6 +393,7 @@ def test_a_damaged_state_is_not_used(server: CloudServer, image: Path, name: str
     assert check_whole(stored(server))
 
 
+@on_moto
 @pytest.mark.parametrize(
     "extents", [[[0, -1]], [[-4096, 4096]], [[0, 10**12]], [[4096, 4096], [0, 4096]], [["a", 1]], 7]
 )
@@ -528,6 +532,7 @@ def test_a_whole_bundle_that_has_lost_a_part_is_sent_again(
     assert image_in_s3(server, tmp_path / "user") == image.read_bytes()
 
 
+@slow_on_swift
 def test_many_small_parts(server: CloudServer, tmp_path: Path) -> None:
     image = tmp_path / "root.img"
     image.write_bytes(random_bytes(MIB // 4, 5))

@@ -59,6 +59,14 @@ REGION = SWIFT_REGION
 S3_SERVERS = ("moto", "swift")
 """The servers that S3 tests run against, for `@pytest.fixture(params=S3_SERVERS)`."""
 
+on_moto = pytest.mark.parametrize("server", ["moto"], indirect=True)
+"""A test in which the fixture `server` is one of S3_SERVERS, and any of them will do."""
+
+slow_on_swift = pytest.mark.parametrize(
+    "server", ["moto", pytest.param("swift", marks=pytest.mark.slow)], indirect=True
+)
+"""A test of a thousand objects, for each of which Swift takes its time."""
+
 LENIENT_EC2 = Ec2Settings(checks_acl=False)
 """EC2 that reads objects whatever their ACL: most tests put theirs without any."""
 
