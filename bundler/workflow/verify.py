@@ -80,7 +80,9 @@ def verify_stored_parts(
             stored=stored,
         )
 
-    return _check_all(manifest, check, workers=store.concurrency, progress=progress)
+    return _check_all(
+        manifest, check, workers=store.concurrency, progress=progress, give_up=store.cancel
+    )
 
 
 def read_all_parts(
@@ -108,7 +110,9 @@ def read_all_parts(
         )
         return PartCheck(part=part, size=size, is_proven=True, problem="")
 
-    return _check_all(manifest, check, workers=store.concurrency, progress=progress)
+    return _check_all(
+        manifest, check, workers=store.concurrency, progress=progress, give_up=store.cancel
+    )
 
 
 def _check_all(
@@ -117,10 +121,12 @@ def _check_all(
     *,
     workers: int,
     progress: Progress,
+    give_up: Callable[[], object] = lambda: None,
 ) -> tuple[PartCheck, ...]:
     """Check parts side by side, all of them even when one does not hold.
 
-    What is no matter of the bundle (S3 refuses, cannot be reached) is raised as it is.
+    What is no matter of the bundle (S3 refuses, cannot be reached) is raised as it is, and
+    `give_up` ends what is still under way.
     """
     with progress.task(f"verifying {manifest.name}", manifest.bundled_size) as advance:
 
@@ -137,6 +143,9 @@ def _check_all(
         pool = ThreadPoolExecutor(workers, thread_name_prefix="verify")
         try:
             checks = tuple(pool.map(check_one, manifest.parts))
+        except BaseException:
+            give_up()
+            raise
         finally:
             # Not waited for: a connection may hang.
             pool.shutdown(wait=False, cancel_futures=True)
