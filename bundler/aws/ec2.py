@@ -1,11 +1,11 @@
 """Image registry: the AMIs of one region."""
 
 from collections.abc import Iterator, Mapping
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bundler.aws.ec2_api import Ec2Api
 from bundler.aws.transport import Transport
-from bundler.errors import AwsRefusedError, TransferError
+from bundler.errors import AwsRefusedError
 from bundler.model.device_mapping import DeviceMapping
 from bundler.model.ec2_call import Ec2Call
 from bundler.model.image import Ami, ImageState
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import (
         BlockDeviceMappingTypeDef,
-        DescribeImagesRequestTypeDef,
-        DescribeImagesResultTypeDef,
         FilterTypeDef,
         ImageTypeDef,
         RegisterImageRequestTypeDef,
@@ -92,24 +90,15 @@ class Ec2ImageRegistry:
             AwsRefusedError: EC2 refused.
             TransferError: EC2 could not be reached.
         """
-        subject = "list the AMIs of this account"
-        request: DescribeImagesRequestTypeDef = {
-            "Owners": ["self"],
-            "IncludeDisabled": True,
-            "MaxResults": MAX_PAGE_COUNT,
-        }
-        while True:
-            page = self._transport.call(subject, partial(self._describe, request))
-            yield from map(_ami, page["Images"])
-            following = page.get("NextToken", "")
-            if not following:
-                return
-            if following == request.get("NextToken"):
-                raise TransferError(f"{subject}: EC2 does not tell how to go on")
-            request = {**request, "NextToken": following}
-
-    def _describe(self, request: "DescribeImagesRequestTypeDef") -> "DescribeImagesResultTypeDef":
-        return self._client.describe_images(**request)
+        found = Ec2Api(self._client, self._transport).pages(
+            "DescribeImages",
+            "Images",
+            "list the AMIs of this account",
+            Owners=["self"],
+            IncludeDisabled=True,
+            MaxResults=MAX_PAGE_COUNT,
+        )
+        return map(_ami, found)
 
     def _named(self, name: str) -> "list[ImageTypeDef]":
         filters: list[FilterTypeDef] = [{"Name": "name", "Values": [name]}]
@@ -167,11 +156,11 @@ def _mapping(mapping: DeviceMapping) -> "BlockDeviceMappingTypeDef":
     return {"DeviceName": mapping.device, "VirtualName": mapping.virtual}
 
 
-def _ami(image: "ImageTypeDef") -> Ami:
+def _ami(image: Mapping[str, Any]) -> Ami:
     return Ami(
         image_id=image["ImageId"],
         name=image.get("Name", ""),
-        state=image_state({**image}),
+        state=image_state(image),
         state_reason=image.get("StateReason", {}).get("Message", ""),
         location=image.get("ImageLocation", ""),
     )

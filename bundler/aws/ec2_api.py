@@ -92,8 +92,8 @@ class Ec2Api:
         """
         request = dict(parameters)
         while True:
-            page = self._ask(subject, operation, request)
-            yield from page.get(key, ())
+            page = self._ask(subject, operation, request, key)
+            yield from page[key]
             following = page.get("NextToken", "")
             if not following:
                 return
@@ -102,12 +102,19 @@ class Ec2Api:
             request["NextToken"] = following
 
     def _ask(
-        self, subject: str, operation: str, parameters: Mapping[str, object]
+        self, subject: str, operation: str, parameters: Mapping[str, object], key: str = ""
     ) -> Mapping[str, Any]:
+        """Send a request; EC2's own answer has `key`, if only with nothing below it."""
         _check_text(parameters, subject)
         method = self._method(operation, subject)
-        reply: Mapping[str, Any] = self._transport.call(subject, lambda: method(**parameters))
-        return reply
+
+        def attempt() -> Mapping[str, Any]:
+            reply: Mapping[str, Any] = method(**parameters)
+            if key:
+                _ = reply[key]
+            return reply
+
+        return self._transport.call(subject, attempt)
 
     def _method(self, operation: str, subject: str) -> Callable[..., Any]:
         method: Callable[..., Any] | None = getattr(self._client, xform_name(operation), None)

@@ -4,15 +4,13 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from bundler.aws.ec2 import MAX_PAGE_COUNT
 from bundler.aws.ec2_api import Ec2Api
 from bundler.aws.remedies import REMEDIES
 from bundler.errors import AwsRefusedError
 from bundler.model.described_image import DescribedImage, ImageQuery
 from bundler.model.ec2_call import Ec2Call
 from bundler.model.permission import LaunchPermission, PermissionKind, read_permission
-
-MAX_PAGE_COUNT = 1000
-"""Most AMIs of one reply.  Source: DescribeImages, `MaxResults`."""
 
 
 class Ec2Images:

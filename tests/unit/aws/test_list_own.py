@@ -73,6 +73,15 @@ def test_pages_without_end_are_refused(registry: Ec2ImageRegistry, stub: Stubber
         list(registry.list_own())
 
 
+def test_an_answer_that_is_none_of_ec2_is_no_empty_list(
+    registry: Ec2ImageRegistry, stub: Stubber
+) -> None:
+    for _ in range(2):
+        stub.add_response("describe_images", {}, REQUEST)
+    with pytest.raises(TransferError, match="expected an answer of AWS, got one without 'Images'"):
+        list(registry.list_own())
+
+
 def test_a_refusal(registry: Ec2ImageRegistry, stub: Stubber) -> None:
     stub.add_client_error("describe_images", "UnauthorizedOperation", "No.", 403)
     with pytest.raises(AwsRefusedError, match="list the AMIs of this account: No"):
