@@ -54,22 +54,17 @@ def translated(subject: str) -> Iterator[None]:
         TimeoutError,
     ) as error:
         raise _failure(subject, error) from error
-    except RuntimeError as error:
-        if _is_of_parser(error):
-            raise _no_answer(subject, f"that cannot be read: {_one_line(str(error))}") from error
-        # So botocore says that the credentials have expired; any other is a bug.
-        if "credentials" not in str(error).lower():
-            raise
-        code = "ExpiredToken"
-        raise AwsRefusedError(
-            f"{subject}: {_one_line(str(error))}; {REMEDIES[code]}", code=code
-        ) from error
     except KeyError as error:  # a captive portal, or no AWS at all, that says 200 to anything
         raise _no_answer(subject, f"without {error}") from error
-    except (ValueError, TypeError, AttributeError) as error:
-        if not _is_of_parser(error):
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
+        words = _one_line(str(error))
+        if _is_of_parser(error):
+            raise _no_answer(subject, f"that cannot be read: {words}") from error
+        # So botocore says that the credentials have expired; any other is a bug.
+        if not (isinstance(error, RuntimeError) and "credentials" in str(error).lower()):
             raise
-        raise _no_answer(subject, f"that cannot be read: {_one_line(str(error))}") from error
+        code = "ExpiredToken"
+        raise AwsRefusedError(f"{subject}: {words}; {REMEDIES[code]}", code=code) from error
 
 
 def _no_answer(subject: str, got: str) -> TransferError:

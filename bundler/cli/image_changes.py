@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bundler.aws.images import Ec2Images
 from bundler.aws.session import Cloud
+from bundler.cli.changes import add_dry_run_option
 from bundler.cli.console import Console, Result, printable
 from bundler.cli.image_lookup import open_image
 from bundler.cli.options import add_cloud_options
@@ -21,13 +22,7 @@ _TAG_OPERATIONS = ("CreateTags", "DeleteTags")
 def add_change_options(parser: argparse.ArgumentParser) -> None:
     """The AMI, --dry-run, and AWS."""
     parser.add_argument("image_id", metavar="ID")
-    parser.add_argument(
-        "--dry-run",
-        "-n",
-        action="store_true",
-        help="print the calls and their parameters, ask EC2 whether they would succeed (DryRun), "
-        "and change nothing",
-    )
+    add_dry_run_option(parser)
     add_cloud_options(parser)
 
 
