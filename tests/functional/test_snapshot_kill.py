@@ -90,6 +90,8 @@ def check_killed_then_finished(
     code = kill_at(server, argv, moment, delay)
     assert code in (0, -signal.SIGKILL)
     made = list(server.ebs.snapshots.values())
+    if made and not any(state.iterdir()):
+        code = 0  # killed behind its last step, which is to forget the run
     was_sealed = "CompleteSnapshot" in [request.operation for request in server.ebs.requests]
     assert was_sealed or all(snapshot.state == "pending" for snapshot in made)
     finished = remembered_blocks(state)
