@@ -1,12 +1,13 @@
-"""A small private file of lines that outlives the process: appended to, locked, bounded."""
+"""A small private file of JSON lines that outlives the process: appended to, locked, bounded."""
 
 import fcntl
+import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from bundler.errors import ExistsError, InputError
 from bundler.host.files import os_errors
@@ -16,7 +17,7 @@ MAX_STATE_SIZE = 64 * 1024 * 1024
 
 
 class StateFile:
-    """Whole lines of text; only its owner can read it.  Make it with open()."""
+    """Records, a line each; only its owner can read it.  Make it with open()."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
@@ -59,24 +60,24 @@ class StateFile:
             data = os.pread(self._descriptor, size, 0)
         return data.decode(errors="replace").split("\n")[:-1]
 
-    def begin(self, line: str) -> None:
-        """Forget all, and write a first line.
+    def begin(self, record: Mapping[str, object]) -> None:
+        """Forget all, and write a first record.
 
         Raises:
             HostError: the disk is full or refuses.
         """
         with os_errors("write state", self._path):
             os.ftruncate(self._descriptor, 0)
-        self.append(line)
+        self.append(record)
 
-    def append(self, line: str) -> None:
-        """Write a line; a crash of this process does not lose it.
+    def append(self, record: Mapping[str, object]) -> None:
+        """Write a record; a crash of this process does not lose it.
 
         Raises:
             HostError: the disk is full or refuses.
         """
         with os_errors("write state", self._path):
-            data = memoryview(line.encode() + b"\n")
+            data = memoryview(json.dumps(record).encode() + b"\n")
             while data:
                 data = data[os.write(self._descriptor, data) :]
 
@@ -99,6 +100,17 @@ class StateFile:
         """
         with os_errors("remove state", self._path):
             self._path.unlink(missing_ok=True)
+
+
+def parse_records(lines: Iterable[str]) -> list[dict[str, Any]]:
+    """The records in lines; what a dying process has not written whole is left out."""
+    records = []
+    for line in lines:
+        with suppress(ValueError):
+            record = json.loads(line)
+            if isinstance(record, dict):
+                records.append(record)
+    return records
 
 
 def _is_at(path: Path, state: os.stat_result) -> bool:

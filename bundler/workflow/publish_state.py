@@ -8,14 +8,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from bundler.codec.keywrap import unwrap_key, wrap_key
 from bundler.errors import ManifestError, VerificationError
 from bundler.host.image_file import ImageSource
-from bundler.host.state_file import StateFile
+from bundler.host.state_file import StateFile, parse_records
 from bundler.model.bundle import BundleKey, Extent, WrappedKey
 from bundler.model.digest import Digest
 from bundler.stages.deflate import describe_deflater
@@ -72,23 +71,23 @@ class EarlierRun:
 
 
 class PublishState:
-    """The state of one publishing, in a file or, without one, in memory only."""
+    """The state of one publishing, in a file or, without one, in memory only.
+
+    Raises:
+        HostError: the file cannot be read.
+    """
 
     def __init__(self, file: StateFile | None, source: Mapping[str, object]) -> None:
         self._file = file
         self._source = source
         self._digests: dict[int, Digest] = {}
-        self.has_earlier_run = bool(file and file.lines())
+        self._lines = file.lines() if file else []
+        self.has_earlier_run = bool(self._lines)
         """Whether a run that was interrupted may have put parts, whether it is continued or not."""
 
     def load(self, image_size: int, key: RSAPrivateKey) -> EarlierRun | str:
-        """The interrupted run that this one continues; else why there is none, empty: no run.
-
-        Raises:
-            HostError: the file cannot be read.
-        """
-        lines = self._file.lines() if self._file else []
-        records = [record for line in lines if (record := _parse(line)) is not None]
+        """The interrupted run that this one continues; else why there is none, empty: no run."""
+        records = parse_records(self._lines)
         if not records or records[0].get("version") != STATE_VERSION:
             return ""
         head = records[0]
@@ -141,7 +140,7 @@ class PublishState:
             "iv": wrapped.iv.hex(),
             "extents": [(extent.offset, extent.size) for extent in extents],
         }
-        self._file.begin(json.dumps(head))
+        self._file.begin(head)
 
     def keep_part(self, index: int, digest: Digest) -> None:
         """Remember a part before it is sent.
@@ -175,7 +174,7 @@ class PublishState:
 
     def _append(self, record: Mapping[str, object]) -> None:
         if self._file:
-            self._file.append(json.dumps(record))
+            self._file.append(record)
 
 
 _WORDS = {
@@ -198,12 +197,3 @@ def _extents(pairs: list[tuple[int, int]], image_size: int) -> tuple[Extent, ...
             raise ValueError("extents out of order")
         end = extent.end
     return extents
-
-
-def _parse(line: str) -> dict[str, Any] | None:
-    """A record; None for a line that a dying process has not written whole."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None

@@ -4,7 +4,6 @@ A private file of JSON lines: what the snapshot is made from and its client toke
 and the checksum of each block that EBS has taken.
 """
 
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from bundler.host.image_file import ImageSource
-from bundler.host.state_file import StateFile
+from bundler.host.state_file import StateFile, parse_records
 from bundler.model.manifest import Manifest
 from bundler.model.snapshot import SnapshotRequest
 
@@ -79,8 +78,7 @@ class SnapshotLog:
         Raises:
             HostError: the file cannot be read.
         """
-        lines = self._file.lines() if self._file else []
-        records = [record for line in lines if (record := _parse(line)) is not None]
+        records = parse_records(self._file.lines() if self._file else ())
         if not records or records[0].get("version") != STATE_VERSION:
             return ""
         if records[0].get("described") != self._described:
@@ -101,7 +99,7 @@ class SnapshotLog:
         """
         head = {"version": STATE_VERSION, "described": self._described, "token": token}
         if self._file:
-            self._file.begin(json.dumps(head))
+            self._file.begin(head)
 
     def keep_id(self, snapshot_id: str) -> None:
         """Remember the snapshot.
@@ -144,7 +142,7 @@ class SnapshotLog:
     def _append(self, record: Mapping[str, object]) -> None:
         with self._lock:
             if self._file:
-                self._file.append(json.dumps(record))
+                self._file.append(record)
 
 
 def _earlier(records: list[dict[str, Any]]) -> EarlierSnapshot:
@@ -161,12 +159,3 @@ def _earlier(records: list[dict[str, Any]]) -> EarlierSnapshot:
         },
         may_be_complete=any("completing" in record for record in records),
     )
-
-
-def _parse(line: str) -> dict[str, Any] | None:
-    """A record; None for a line that a dying process has not written whole."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
