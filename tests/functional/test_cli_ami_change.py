@@ -1,8 +1,5 @@
 """The verbs that change an AMI: share, tag, deprecate, protect, disable, enable."""
 
-import os
-import pty
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,7 +29,8 @@ from tests.support.cloud import (
 )
 from tests.support.faults import Request
 from tests.support.in_process import run_here
-from tests.support.tools import check_refused, cli_argv, cli_environment
+from tests.support.processes import type_to
+from tests.support.tools import check_refused, cli_argv
 
 ACCOUNT = "111122223333"
 ORGANIZATION = "arn:aws:organizations::123456789012:organization/o-abcdefghij"
@@ -83,20 +81,8 @@ def test_public_is_asked_for_and_warned_of(server: CloudServer) -> None:
 def test_public_needs_a_yes(server: CloudServer, words: str, code: int) -> None:
     image_id = register(server, "web")
     options = ("--endpoint-url", server.url, "--region", REGION)
-    leader, follower = pty.openpty()
-    try:
-        os.write(leader, words.encode())
-        outcome = subprocess.run(  # noqa: S603 - a test's own words, and no shell
-            cli_argv("ami", "share", image_id, "--public", *options),
-            stdin=follower,
-            capture_output=True,
-            env=cli_environment(**server.credentials),
-            timeout=60,
-            check=False,
-        )
-    finally:
-        os.close(leader)
-        os.close(follower)
+    argv = cli_argv("ami", "share", image_id, "--public", *options)
+    outcome = type_to(server, argv, words)
     assert outcome.returncode == code
     assert f"Make AMI {image_id} public? [y/N] ".encode() in outcome.stderr
     assert shared_with(server, image_id) == ["group all"][: code == 0]

@@ -1,9 +1,6 @@
 """delete as a process of its own, against S3 and EC2 over HTTP."""
 
 import json
-import os
-import pty
-import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +24,7 @@ from tests.support.cloud import (
 )
 from tests.support.faults import FOREVER
 from tests.support.in_process import run_here
+from tests.support.processes import type_to
 from tests.support.small_bundles import small_bundle, small_manifest, small_parts
 from tests.support.stored import stored_objects
 from tests.support.tools import Outcome, check_refused, cli_argv, cli_environment
@@ -332,28 +330,15 @@ def test_what_is_no_manifest(location: str) -> None:
     check_refused(outcome, USAGE, "expected s3://BUCKET/|is not a bucket name")
 
 
-def answer(server: CloudServer, words: str) -> tuple[int, bytes, str]:
+def delete_on_terminal(server: CloudServer, words: str) -> tuple[int, bytes, str]:
     """Run the command on a terminal where somebody answers."""
-    leader, follower = pty.openpty()
-    try:
-        os.write(leader, words.encode())
-        done = subprocess.run(  # noqa: S603 - a test's own words, and no shell
-            cli_argv("delete", MANIFEST, *options(server)),
-            stdin=follower,
-            capture_output=True,
-            env=cli_environment(**server.credentials),
-            timeout=60,
-            check=False,
-        )
-    finally:
-        os.close(leader)
-        os.close(follower)
+    done = type_to(server, cli_argv("delete", MANIFEST, *options(server)), words)
     return done.returncode, done.stdout, done.stderr.decode()
 
 
 @pytest.mark.parametrize("words", ["\n", "n\n", "no\n", "yesterday\n", "\x04"])
 def test_a_no_deletes_nothing(moto: CloudServer, words: str) -> None:
-    code, output, errors = answer(moto, words)
+    code, output, errors = delete_on_terminal(moto, words)
     assert (code, output) == (USAGE, b"")
     assert "4 objects" in errors
     assert "Continue? [y/N] " in errors
@@ -363,7 +348,7 @@ def test_a_no_deletes_nothing(moto: CloudServer, words: str) -> None:
 
 @pytest.mark.parametrize("words", ["y\n", "Y\n", " yes \n"])
 def test_a_yes_deletes(moto: CloudServer, words: str) -> None:
-    code, output, _ = answer(moto, words)
+    code, output, _ = delete_on_terminal(moto, words)
     assert (code, output) == (0, f"{MANIFEST}\n".encode())
     assert stored(moto) == OTHERS
 

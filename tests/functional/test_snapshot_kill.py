@@ -1,8 +1,6 @@
 """snapshot and convert killed (SIGKILL) at random moments, then run again: no block goes twice."""
 
 import signal
-import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -13,8 +11,8 @@ import pytest
 from tests.support.bundles import USER_CERT, USER_KEY, bundle
 from tests.support.cloud import REGION, CloudServer, cloud_server
 from tests.support.ebs import BLOCK_SIZE, remembered_blocks
-from tests.support.faults import Request
 from tests.support.images import random_bytes
+from tests.support.processes import kill_at
 from tests.support.tools import Outcome, cli_argv, cli_environment, run_program
 
 BLOCK_COUNT = 24
@@ -23,7 +21,6 @@ KILL_COUNT = 3
 """Moments at which each command is killed."""
 SLOW_KILL_COUNT = 40
 """The same with scripts/test --slow."""
-PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -49,37 +46,6 @@ def argv_of(server: CloudServer, directory: Path, *words: str | Path) -> list[st
     place = ("--endpoint-url", server.url, "--region", REGION)
     options = ("--max-concurrency", str(CONCURRENCY), "--state-dir", directory / "state")
     return cli_argv(*words, *place, *options)
-
-
-def kill_at(server: CloudServer, argv: list[str], moment: int, delay: float) -> int:
-    """Start a command and kill it at a request, counted from 0; its exit code."""
-    ready = threading.Event()
-    lock = threading.Lock()
-    count = 0
-
-    def intercept(request: Request) -> None:
-        nonlocal count
-        with lock:
-            is_moment = count == moment
-            count += 1
-        if is_moment:
-            assert ready.wait(PATIENCE)
-            threading.Timer(delay, process.kill).start()
-            if not delay:
-                process.wait(PATIENCE)
-
-    server.intercept = intercept
-    process = subprocess.Popen(  # noqa: S603 - a test's own words, and no shell
-        argv,
-        env=cli_environment(**server.credentials),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    ready.set()
-    code = process.wait(PATIENCE)
-    server.intercept = lambda request: None
-    return code
 
 
 def check_killed_then_finished(
