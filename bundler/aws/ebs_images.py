@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final
 
+from bundler.aws.ec2 import request_for_any
 from bundler.aws.transport import Transport
 from bundler.errors import AwsRefusedError, UsageError
 from bundler.model.ebs_registration import EbsAmi, EbsRegistration, OldAmi
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
         ImageTypeDef,
         LaunchPermissionTypeDef,
         RegisterImageRequestTypeDef,
-        TagTypeDef,
     )
 
 VOLUME_TYPE: Final = "gp3"
@@ -129,24 +129,11 @@ def _request(registration: EbsRegistration, snapshot_id: str) -> "RegisterImageR
     for mapping in registration.ephemeral_mappings:
         mappings.append({"DeviceName": mapping.device, "VirtualName": mapping.virtual})
     request: RegisterImageRequestTypeDef = {
-        "Name": registration.name,
-        "Architecture": registration.architecture.value,
-        # EC2's own default is paravirtual, whatever the image is.
-        "VirtualizationType": registration.virtualization_type.value,
-        "RootDeviceName": registration.root_device_name,
+        **request_for_any(registration),
         "BlockDeviceMappings": mappings,
     }
-    if registration.description:
-        request["Description"] = registration.description
-    if registration.kernel_id:
-        request["KernelId"] = registration.kernel_id
-    if registration.ramdisk_id:
-        request["RamdiskId"] = registration.ramdisk_id
     if registration.is_ena_supported:
         request["EnaSupport"] = True
-    if registration.tags:
-        tags: list[TagTypeDef] = [{"Key": key, "Value": value} for key, value in registration.tags]
-        request["TagSpecifications"] = [{"ResourceType": "image", "Tags": tags}]
     return request
 
 

@@ -7,6 +7,7 @@ from bundler.aws.ec2_api import Ec2Api
 from bundler.aws.transport import Transport
 from bundler.errors import AwsRefusedError
 from bundler.model.device_mapping import DeviceMapping
+from bundler.model.ebs_registration import EbsRegistration
 from bundler.model.ec2_call import Ec2Call
 from bundler.model.image import Ami, ImageState
 from bundler.model.registration import Registration
@@ -120,6 +121,24 @@ def register_call(registration: Registration, region: str) -> Ec2Call:
 def _request(registration: Registration) -> "RegisterImageRequestTypeDef":
     request: RegisterImageRequestTypeDef = {
         "ImageLocation": registration.location.path,
+        **request_for_any(registration),
+    }
+    if registration.mappings:
+        request["BlockDeviceMappings"] = [_mapping(one) for one in registration.mappings]
+    if registration.has_sriov:
+        request["SriovNetSupport"] = "simple"
+    if registration.has_ena:
+        request["EnaSupport"] = True
+    if registration.boot_mode:
+        request["BootMode"] = registration.boot_mode.value
+    if registration.needs_imds_v2:
+        request["ImdsSupport"] = "v2.0"
+    return request
+
+
+def request_for_any(registration: Registration | EbsRegistration) -> "RegisterImageRequestTypeDef":
+    """What RegisterImage is told of every AMI, whatever its root volume is made from."""
+    request: RegisterImageRequestTypeDef = {
         "Name": registration.name,
         "Architecture": registration.architecture.value,
         # EC2's own default is paravirtual, whatever the image is.
@@ -133,16 +152,6 @@ def _request(registration: Registration) -> "RegisterImageRequestTypeDef":
         request["RamdiskId"] = registration.ramdisk_id
     if registration.root_device_name:
         request["RootDeviceName"] = registration.root_device_name
-    if registration.mappings:
-        request["BlockDeviceMappings"] = [_mapping(one) for one in registration.mappings]
-    if registration.has_sriov:
-        request["SriovNetSupport"] = "simple"
-    if registration.has_ena:
-        request["EnaSupport"] = True
-    if registration.boot_mode:
-        request["BootMode"] = registration.boot_mode.value
-    if registration.needs_imds_v2:
-        request["ImdsSupport"] = "v2.0"
     if registration.tags:
         tags: list[TagTypeDef] = [{"Key": key, "Value": value} for key, value in registration.tags]
         request["TagSpecifications"] = [{"ResourceType": "image", "Tags": tags}]
