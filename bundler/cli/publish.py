@@ -122,6 +122,26 @@ def state_path(arguments: argparse.Namespace, manifest: ImageLocation) -> Path:
     return state_directory(arguments) / state_name(manifest.url, arguments.endpoint_url)
 
 
+def open_state_file(
+    stack: ExitStack, arguments: argparse.Namespace, console: Console, name: str, work: str
+) -> StateFile | None:
+    """What an earlier run has left; without a place to keep it there is no resuming.
+
+    Raises:
+        ExistsError: another process does the same `work`.
+        MissingError, InputError, HostError: what --state-dir names cannot be used.
+    """
+    try:
+        return stack.enter_context(StateFile.open(state_directory(arguments) / name, work=work))
+    except ExistsError:
+        raise
+    except (BundlerError, RuntimeError) as error:  # the latter when there is no home directory
+        if arguments.state_dir:
+            raise type(error)(f"{error}; name another --state-dir") from error
+        console.warn(f"{error}: a run that is interrupted cannot be resumed; see --state-dir")
+    return None
+
+
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Bundle, upload and register."""
     location = parse_destination(arguments.location, arguments.command)
@@ -220,16 +240,8 @@ def _open_state(
     spec: BundleSpec,
     manifest: ImageLocation,
 ) -> PublishState:
-    """What an earlier run has left; without a place to keep it there is no resuming."""
-    file = None
-    try:
-        file = stack.enter_context(StateFile.open(state_path(arguments, manifest)))
-    except ExistsError:
-        raise
-    except (BundlerError, RuntimeError) as error:  # the latter when there is no home directory
-        if arguments.state_dir:
-            raise type(error)(f"{error}; name another --state-dir") from error
-        console.warn(f"{error}: a run that is interrupted cannot be resumed; see --state-dir")
+    name = state_name(manifest.url, arguments.endpoint_url)
+    file = open_state_file(stack, arguments, console, name, "publishing this bundle")
     return PublishState(file, describe_source(source, spec, dig_holes=arguments.dig_holes))
 
 

@@ -11,8 +11,8 @@ from bundler.aws.session import Cloud
 from bundler.cli.cloud import open_cloud
 from bundler.cli.console import Console, Result
 from bundler.cli.options import add_cloud_options, add_resume_option, add_transfer_options
-from bundler.cli.publish import add_state_option, state_directory
-from bundler.errors import BundlerError, ExistsError, UsageError
+from bundler.cli.publish import add_state_option, open_state_file
+from bundler.errors import UsageError
 from bundler.host.image_file import ImageSource
 from bundler.host.state_file import StateFile
 from bundler.model.image import is_text
@@ -109,16 +109,7 @@ def open_state(
 ) -> StateFile | None:
     """Where it is kept what is done; without a place to keep it there is no resuming."""
     name = state_name(what, cloud.region, cloud.endpoint_url)
-    try:
-        path = state_directory(arguments) / name
-        return stack.enter_context(StateFile.open(path, work="writing this snapshot"))
-    except ExistsError:
-        raise
-    except (BundlerError, RuntimeError) as error:  # the latter when there is no home directory
-        if arguments.state_dir:
-            raise
-        console.warn(f"{error}: a run that is interrupted cannot be resumed; see --state-dir")
-    return None
+    return open_state_file(stack, arguments, console, name, "writing this snapshot")
 
 
 def load(log: SnapshotLog, console: Console) -> EarlierSnapshot | None:

@@ -25,7 +25,7 @@ class StateFile:
 
     @classmethod
     @contextmanager
-    def open(cls, path: Path, *, work: str = "publishing this bundle") -> Iterator[Self]:
+    def open(cls, path: Path, *, work: str) -> Iterator[Self]:
         """Open and lock it for the block; it is made, with its directory, if it is missing.
 
         `work` is what another process that has it open is doing.

@@ -430,7 +430,7 @@ def test_two_at_once_are_refused(server: CloudServer, image: Path) -> None:
     refuse_later_parts(server)
     assert publish(server, image).code == 6
     end_faults(server)
-    with StateFile.open(state_file(image)):
+    with StateFile.open(state_file(image), work="publishing it"):
         check_refused(publish(server, image), 2, "another process is publishing this bundle")
     assert sent_parts(server) == []
 
