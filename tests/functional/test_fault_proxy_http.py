@@ -1,5 +1,6 @@
 """What the proxy makes of HTTP itself, between raw sockets."""
 
+import gc
 import socket
 import threading
 import time
@@ -205,6 +206,22 @@ def test_the_end_of_the_proxy_ends_what_hangs() -> None:
             client.recv(1)
     assert time.monotonic() - began < PATIENCE
     assert set(threading.enumerate()) == threads
+
+
+def test_the_end_of_the_proxy_closes_what_is_ending_already() -> None:
+    # Clients leave in mid reply, at any moment of it; what stays open is a warning, and an error.
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\n\r\n" + bytes(400_000)
+    for pause in range(40):
+        with (
+            RawServer(answer=answer, until=b"\r\n\r\n") as server,
+            FaultProxy(server.address) as proxy,
+        ):
+            with connect(proxy) as client:
+                client.sendall(GET)
+                client.recv(10)
+            time.sleep(pause / 20_000)
+        del server, proxy
+        gc.collect()
 
 
 def test_a_hook_that_fails_fails_the_test() -> None:

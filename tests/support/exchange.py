@@ -95,10 +95,11 @@ class Exchange:
                 task.result()
             return answering.result()
         finally:
+            # Before the wait: the proxy may be closed, and this task cancelled again, meanwhile.
+            reset(writer)
             sending.cancel()
             answering.cancel()
             await asyncio.gather(sending, answering, return_exceptions=True)
-            reset(writer)
 
     async def hang(self) -> None:
         """Do nothing, then reset.
