@@ -1,33 +1,25 @@
 """EBS-backed AMIs from snapshots, and what S3-backed ones tell for it."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from bundler.aws.ec2 import request_for_any
+from bundler.aws.ec2_api import Ec2Api
+from bundler.aws.image_calls import register_snapshot_call
+from bundler.aws.images import find_named, read_launch_permissions, require_image
 from bundler.aws.transport import Transport
 from bundler.errors import AwsRefusedError, UsageError
-from bundler.model.ebs_registration import EbsAmi, EbsRegistration, OldAmi
-from bundler.model.mapping import BlockDeviceMapping
+from bundler.model.described_image import DescribedImage
+from bundler.model.ebs_registration import EbsRegistration
+from bundler.model.ec2_call import Ec2Call
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import (
-        BlockDeviceMappingTypeDef,
-        FilterTypeDef,
-        ImageTypeDef,
-        LaunchPermissionTypeDef,
-        RegisterImageRequestTypeDef,
-    )
-
-VOLUME_TYPE: Final = "gp3"
-"""Of the root volume; EC2's own default, gp2, costs more.  Source: EbsBlockDevice, `VolumeType`."""
 
 
 class EbsImageRegistry:
     """The EbsRegistry of workflow/snapshot_ports.py, by EC2."""
 
     def __init__(self, client: "EC2Client", transport: Transport) -> None:
-        self._client = client
-        self._transport = transport
+        self._api = Ec2Api(client, transport)
 
     def register(self, registration: EbsRegistration, snapshot_id: str) -> str:
         """RegisterImage; the AMI's id.
@@ -39,12 +31,10 @@ class EbsImageRegistry:
             AwsRefusedError: EC2 refused.
             TransferError: EC2 could not be reached.
         """
-        request = _request(registration, snapshot_id)
+        call = register_snapshot_call(registration, snapshot_id, self._api.region)
+        subject = f"register snapshot {snapshot_id} as AMI {registration.name!r}"
         try:
-            return self._transport.call(
-                f"register snapshot {snapshot_id} as AMI {registration.name!r}",
-                lambda: self._client.register_image(**request)["ImageId"],
-            )
+            return str(self._api.send(call, subject, "ImageId")["ImageId"])
         except AwsRefusedError as error:
             found = None
             if error.code == "InvalidAMIName.Duplicate":
@@ -53,25 +43,16 @@ class EbsImageRegistry:
                 raise
             return found.image_id
 
-    def find(self, name: str) -> EbsAmi | None:
+    def find(self, name: str) -> DescribedImage | None:
         """DescribeImages: the AMI of this account with that name, if there is one.
 
         Raises:
             AwsRefusedError: EC2 refused.
             TransferError: EC2 could not be reached.
         """
-        filters: list[FilterTypeDef] = [{"Name": "name", "Values": [name]}]
-        images = self._transport.call(
-            f"look for an AMI named {name!r}",
-            lambda: self._client.describe_images(Owners=["self"], Filters=filters)["Images"],
-        )
-        if not images:
-            return None
-        mappings = images[0].get("BlockDeviceMappings", [])
-        ids = (mapping.get("Ebs", {}).get("SnapshotId", "") for mapping in mappings)
-        return EbsAmi(image_id=images[0]["ImageId"], snapshot_ids=frozenset(filter(None, ids)))
+        return next(iter(find_named(self._api, name)), None)
 
-    def describe_old(self, image_id: str) -> OldAmi:
+    def describe_old(self, image_id: str) -> DescribedImage:
         """DescribeImages of an S3-backed AMI.
 
         Raises:
@@ -79,18 +60,12 @@ class EbsImageRegistry:
             AwsRefusedError: EC2 refused, or knows no such AMI.
             TransferError: EC2 could not be reached.
         """
-        subject = f"describe AMI {image_id}"
-        images = self._transport.call(
-            subject, lambda: self._client.describe_images(ImageIds=[image_id])["Images"]
-        )
-        if not images:
-            raise AwsRefusedError(f"{subject}: EC2 knows no such AMI", code="InvalidAMIID.NotFound")
-        kind = images[0].get("RootDeviceType", "")
-        if kind == "ebs":
+        image = require_image(self._api, image_id, "convert")
+        if image.root_device_type == "ebs":
             raise UsageError(
                 f"convert {image_id}: expected an S3-backed AMI, got an EBS-backed one"
             )
-        return _old_ami(images[0])
+        return image
 
     def copy_permissions(self, source_id: str, image_id: str) -> int:
         """Give an AMI the launch permissions of another one; their number.
@@ -99,64 +74,13 @@ class EbsImageRegistry:
             AwsRefusedError: EC2 refused.
             TransferError: EC2 could not be reached.
         """
-        permissions: list[LaunchPermissionTypeDef] = self._transport.call(
-            f"read the launch permissions of AMI {source_id}",
-            lambda: self._client.describe_image_attribute(
-                ImageId=source_id, Attribute="launchPermission"
-            )["LaunchPermissions"],
-        )
+        permissions = read_launch_permissions(self._api, source_id)
         if permissions:
-            self._transport.call(
-                f"add launch permissions to AMI {image_id}",
-                lambda: self._client.modify_image_attribute(
-                    ImageId=image_id, LaunchPermission={"Add": permissions}
-                ),
+            added = [one.element for one in permissions]
+            call = Ec2Call(
+                operation="ModifyImageAttribute",
+                region=self._api.region,
+                parameters={"ImageId": image_id, "LaunchPermission": {"Add": added}},
             )
+            self._api.send(call, f"add launch permissions to AMI {image_id}")
         return len(permissions)
-
-
-def _request(registration: EbsRegistration, snapshot_id: str) -> "RegisterImageRequestTypeDef":
-    mappings: list[BlockDeviceMappingTypeDef] = [
-        {
-            "DeviceName": registration.root_device_name,
-            "Ebs": {
-                "SnapshotId": snapshot_id,
-                "DeleteOnTermination": True,
-                "VolumeType": VOLUME_TYPE,
-            },
-        }
-    ]
-    for mapping in registration.ephemeral_mappings:
-        mappings.append({"DeviceName": mapping.device, "VirtualName": mapping.virtual})
-    request: RegisterImageRequestTypeDef = {
-        **request_for_any(registration),
-        "BlockDeviceMappings": mappings,
-    }
-    if registration.is_ena_supported:
-        request["EnaSupport"] = True
-    return request
-
-
-def _old_ami(image: "ImageTypeDef") -> OldAmi:
-    ephemeral = (
-        BlockDeviceMapping(virtual=mapping["VirtualName"], device=mapping["DeviceName"])
-        for mapping in image.get("BlockDeviceMappings", [])
-        if mapping.get("VirtualName", "").startswith("ephemeral")
-    )
-    return OldAmi(
-        image_id=image["ImageId"],
-        location=image.get("ImageLocation", "").strip("/"),
-        architecture=image.get("Architecture", ""),
-        virtualization_type=image.get("VirtualizationType", ""),
-        description=image.get("Description", ""),
-        kernel_id=image.get("KernelId", ""),
-        ramdisk_id=image.get("RamdiskId", ""),
-        root_device_name=image.get("RootDeviceName", ""),
-        ephemeral_mappings=tuple(ephemeral),
-        is_ena_supported=image.get("EnaSupport", False),
-        tags=tuple(
-            (tag["Key"], tag["Value"])
-            for tag in image.get("Tags", [])
-            if not tag["Key"].startswith("aws:")
-        ),
-    )

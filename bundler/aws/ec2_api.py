@@ -30,16 +30,19 @@ class Ec2Api:
         """Where requests go."""
         return str(self._client.meta.region_name)
 
-    def send(self, call: Ec2Call, subject: str) -> Mapping[str, Any]:
-        """Send a request until it is answered; it must bear to be sent twice.
+    def send(self, call: Ec2Call, subject: str, key: str = "") -> Mapping[str, Any]:
+        """Send a request until it is answered, with `key`; it must bear to be sent twice.
 
         Raises:
             UsageError: a parameter is none of the operation's.
-            AwsRefusedError: EC2 refused.
+            AwsRefusedError: EC2 refused, or says that it was not done.
             TransferError: EC2 could not be reached.
             MissingError: this machine's boto3 does not know the operation.
         """
-        return self._ask(subject, call.operation, call.parameters)
+        reply = self._ask(subject, call.operation, call.parameters, key)
+        if reply.get("Return") is False:
+            raise AwsRefusedError(f"{subject}: EC2 says that it was not done, and no reason")
+        return reply
 
     def send_once(
         self, call: Ec2Call, subject: str, key: str, **lookup: object

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bundler.aws.ec2_api import Ec2Api
-from bundler.aws.image_changes import tag_specifications
 from bundler.errors import AwsRefusedError
 from bundler.model.ec2_call import Ec2Call
 from bundler.model.image_change import LaunchSpec
 from bundler.model.instance import Instance
+from bundler.model.resource_tag import tag_specifications
 
 
 def launch_call(spec: LaunchSpec, region: str) -> Ec2Call:
@@ -40,7 +40,7 @@ def launch_instances(api: Ec2Api, spec: LaunchSpec) -> tuple[str, ...]:
         TransferError: EC2 could not be reached.
     """
     subject = f"launch AMI {spec.image_id} on {spec.instance_type}"
-    reply = api.send(launch_call(spec, api.region), subject)
+    reply = api.send(launch_call(spec, api.region), subject, "Instances")
     return tuple(item["InstanceId"] for item in reply["Instances"])
 
 

@@ -7,6 +7,7 @@ from bundler.aws.ec2_api import Ec2Api
 from bundler.errors import AwsRefusedError
 from bundler.model.ec2_call import Ec2Call
 from bundler.model.instance import SnapshotState
+from bundler.model.resource_tag import tag_specifications
 
 REQUEST_TAG = "ami-bundler:request"
 """Key of the tag by which snapshots are found whose making was never answered."""
@@ -39,18 +40,21 @@ def describe_snapshots(api: Ec2Api, snapshot_ids: Sequence[str]) -> tuple[Snapsh
         AwsRefusedError: EC2 refused.
         TransferError: EC2 could not be reached.
     """
+    if not snapshot_ids:
+        return ()
     # A filter, unlike a list of ids, finds what there is when one is not there.
-    return _find(api, "snapshot-id", snapshot_ids)
+    filters = [{"Name": "snapshot-id", "Values": list(snapshot_ids)}]
+    items = api.pages("DescribeSnapshots", "Snapshots", "describe snapshots", Filters=filters)
+    return tuple(map(_read, items))
 
 
 def snapshots_call(instance_id: str, region: str, *, description: str, request_id: str) -> Ec2Call:
     """CreateSnapshots of all volumes of an instance, at one moment."""
-    tags = [{"Key": REQUEST_TAG, "Value": request_id}]
     parameters: dict[str, object] = {
         "InstanceSpecification": {"InstanceId": instance_id, "ExcludeBootVolume": False},
         "Description": description,
         "CopyTagsFromSource": "volume",
-        "TagSpecifications": [{"ResourceType": "snapshot", "Tags": tags}],
+        **tag_specifications(((REQUEST_TAG, request_id),), "snapshot"),
     }
     return Ec2Call(operation="CreateSnapshots", region=region, parameters=parameters)
 
@@ -72,18 +76,6 @@ def create_snapshots(api: Ec2Api, call: Ec2Call, request_id: str) -> tuple[str, 
         Filters=[{"Name": f"tag:{REQUEST_TAG}", "Values": [request_id]}],
     )
     return tuple(item["SnapshotId"] for item in items)
-
-
-def _find(api: Ec2Api, name: str, values: Sequence[str]) -> tuple[SnapshotState, ...]:
-    if not values:
-        return ()
-    items = api.pages(
-        "DescribeSnapshots",
-        "Snapshots",
-        "describe snapshots",
-        Filters=[{"Name": name, "Values": list(values)}],
-    )
-    return tuple(_read(item) for item in items)
 
 
 def _read(item: Mapping[str, Any]) -> SnapshotState:

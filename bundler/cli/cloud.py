@@ -11,6 +11,7 @@ from typing import Any
 
 from bundler.aws.bucket import S3Bucket
 from bundler.aws.ec2 import Ec2ImageRegistry
+from bundler.aws.ec2_api import Ec2Api
 from bundler.aws.retry import RetryPolicy
 from bundler.aws.s3 import NO_ACL, S3BundleStore
 from bundler.aws.session import Cloud, configured_region, partition
@@ -40,6 +41,32 @@ def open_cloud(arguments: argparse.Namespace) -> Cloud:
         endpoint_url=arguments.endpoint_url,
         settings=transport_settings(arguments),
     )
+
+
+def open_region(arguments: argparse.Namespace, cloud: Cloud, region: str) -> Cloud:
+    """The same account in another region.
+
+    Raises:
+        UsageError: it is no region, or one of another partition.
+    """
+    there, here = partition(region), partition(cloud.region)
+    if there != here:
+        raise UsageError(
+            f"{arguments.command}: {region} is of the partition {there}, {cloud.region} of {here}, "
+            "and EC2 copies no AMI from one to the other; ami-bundler migrate takes its bundle "
+            "there, and ami-bundler ami register registers it"
+        )
+    return Cloud.open(region=region, profile=arguments.profile, endpoint_url=arguments.endpoint_url)
+
+
+def api_of(cloud: Cloud) -> Ec2Api:
+    """EC2 of a cloud's region."""
+    return Ec2Api(cloud.ec2(), cloud.transport)
+
+
+def registry_of(cloud: Cloud) -> Ec2ImageRegistry:
+    """The AMIs of a cloud's region."""
+    return Ec2ImageRegistry(cloud.ec2(), cloud.transport)
 
 
 def transport_settings(arguments: argparse.Namespace) -> TransportSettings:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from bundler.aws.ebs_images import EbsImageRegistry
 from bundler.aws.ebs_reader import EbsBlockReader
-from bundler.aws.ec2 import Ec2ImageRegistry
 from bundler.aws.session import Cloud
-from bundler.cli.cloud import open_cloud
+from bundler.cli.cloud import open_cloud, registry_of
 from bundler.cli.console import Console, Result
 from bundler.cli.convert_registration import add_ami_arguments, new_registration
 from bundler.cli.convert_source import ConvertSource, add_source_arguments, open_source
@@ -28,7 +27,6 @@ from bundler.cli.snapshot import (
     open_state,
     say_written,
     snapshot_facts,
-    tags,
     wait,
 )
 from bundler.errors import AwsRefusedError, BundlerError, TransferError, UsageError
@@ -36,6 +34,7 @@ from bundler.host.files import check_absent, check_directory
 from bundler.host.processors import processor_count
 from bundler.model.ebs_registration import EbsRegistration
 from bundler.model.partition_table import PartitionScheme
+from bundler.model.resource_tag import parse_tags
 from bundler.model.snapshot import MAX_DESCRIPTION_LENGTH, SnapshotRequest, volume_size
 from bundler.workflow.convert import ConversionPlan, convert_bundle, disk_size, find_converted
 from bundler.workflow.register import wait_for_image
@@ -81,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Convert a bundle."""
     output = _check_arguments(arguments)
-    wanted = tags(arguments)
+    wanted = dict(parse_tags(arguments.tag))
     word = arguments.partition
     scheme = choice("--partition", word, PartitionScheme) if word else None
     cloud = open_cloud(arguments)
@@ -180,7 +179,7 @@ def _make_ami(
         else:
             facts = _make_snapshot(source, plan, request, cloud, log, earlier, console)
             image_id = _register(images, registration, str(facts["snapshot_id"]), console)
-        registry = Ec2ImageRegistry(cloud.ec2(), cloud.transport)
+        registry = registry_of(cloud)
         patience = Patience(sleep=time.sleep, clock=time.monotonic)
         ami = wait_for_image(registry, image_id, patience)
         count = _copy_permissions(arguments, images, source, image_id)

@@ -3,8 +3,7 @@
 import argparse
 
 from bundler.cli.convert_source import ConvertSource
-from bundler.cli.options import choice
-from bundler.cli.snapshot import add_tag_option
+from bundler.cli.options import add_tag_option, choice
 from bundler.model.ebs_registration import EbsRegistration
 from bundler.model.image import Architecture, VirtualizationType
 from bundler.model.mapping import BlockDeviceMapping
@@ -31,7 +30,7 @@ def add_ami_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DEVICE",
         help=f"default: the old AMI's, or the manifest's, or {ROOT_DEVICE_NAME}",
     )
-    add_tag_option(parser, "AMI and snapshot")
+    add_tag_option(parser, "the AMI and its snapshot")
 
 
 def new_registration(
@@ -61,6 +60,12 @@ def new_registration(
         for virtual, device in told.items()
         if virtual.startswith("ephemeral")
     )
+    if ami:
+        ephemeral = tuple(
+            BlockDeviceMapping(virtual=one.virtual, device=one.device)
+            for one in ami.mappings
+            if one.virtual
+        )
     arch = arguments.arch or (ami.architecture if ami else "") or manifest.architecture
     root = (ami.root_device_name if ami else "") or told.get("root", "")
     return EbsRegistration(
@@ -71,9 +76,9 @@ def new_registration(
         kernel_id=kernel,
         ramdisk_id=ramdisk,
         root_device_name=_device(arguments.root_device_name or root or ROOT_DEVICE_NAME),
-        ephemeral_mappings=ami.ephemeral_mappings if ami else ephemeral,
-        is_ena_supported=ami is not None and ami.is_ena_supported and not is_paravirtual,
-        tags=tuple((dict(ami.tags if ami else ()) | wanted).items()),
+        ephemeral_mappings=ephemeral,
+        is_ena_supported=ami is not None and ami.has_ena and not is_paravirtual,
+        tags=tuple((dict(ami.given_tags if ami else ()) | wanted).items()),
     )
 
 

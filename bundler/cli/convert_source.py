@@ -14,7 +14,7 @@ from bundler.cli.options import is_url, passphrase, path_option
 from bundler.cli.stored import StoredBundle, split_manifest_url
 from bundler.errors import AwsRefusedError, InputError, UsageError
 from bundler.model.bundle import BundleKey
-from bundler.model.ebs_registration import OldAmi
+from bundler.model.described_image import DescribedImage
 from bundler.model.file_name import MANIFEST_SUFFIX
 from bundler.model.image import ImageType
 from bundler.model.manifest import Manifest
@@ -42,7 +42,7 @@ class ConvertSource:
     """None: it is on the disk."""
     directory: Path
     """Of parts on the disk."""
-    ami: OldAmi | None
+    ami: DescribedImage | None
 
     def parts(self) -> Iterator[bytes]:
         """The bytes of all parts, each verified before it is used.
@@ -115,11 +115,11 @@ def open_source(
     )
 
 
-def _find_ami(source: str, images: EbsImageRegistry) -> OldAmi | None:
+def _find_ami(source: str, images: EbsImageRegistry) -> DescribedImage | None:
     if not re.fullmatch(r"ami-[0-9a-f]+", source):
         return None
     ami = images.describe_old(source)
-    if not ami.location.endswith(MANIFEST_SUFFIX):
+    if not ami.location.strip("/").endswith(MANIFEST_SUFFIX):
         raise AwsRefusedError(
             f"convert {source}: EC2 tells no manifest of it; give the manifest's s3:// URL"
         )
@@ -127,9 +127,9 @@ def _find_ami(source: str, images: EbsImageRegistry) -> OldAmi | None:
 
 
 def _find_stored(
-    arguments: argparse.Namespace, cloud: Cloud, ami: OldAmi | None
+    arguments: argparse.Namespace, cloud: Cloud, ami: DescribedImage | None
 ) -> StoredBundle | None:
-    url = f"s3://{ami.location}" if ami else arguments.source
+    url = f"s3://{ami.location.strip('/')}" if ami else arguments.source
     if not is_url(url):
         return None
     if arguments.parts:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from bundler.aws.ec2_api import Ec2Api
-from bundler.aws.image_changes import copy_call
+from bundler.aws.image_calls import copy_call
 from bundler.aws.session import Cloud
-from bundler.cli.changes import api_of, describe_pending, open_region, patience_of, registry_of
+from bundler.cli.cloud import api_of, open_region, registry_of
 from bundler.cli.console import Console
+from bundler.cli.image_lookup import describe_pending
+from bundler.cli.options import patience_of
 from bundler.errors import AwsRefusedError, TransferError, UsageError
 from bundler.model.ec2_call import Ec2Call
 from bundler.model.image import Ami
@@ -57,7 +59,7 @@ def start_copy(api: Ec2Api, spec: CopySpec) -> str:
         TransferError: EC2 could not be reached.
     """
     subject = f"copy AMI {spec.image_id} of {spec.source_region} to {spec.region}"
-    return str(api.send(copy_call(spec), subject)["ImageId"])
+    return str(api.send(copy_call(spec), subject, "ImageId")["ImageId"])
 
 
 def finish_copy(

@@ -3,7 +3,7 @@
 import argparse
 
 from bundler.aws.bucket import S3Bucket
-from bundler.aws.ec2 import Ec2ImageRegistry
+from bundler.cli.cloud import registry_of
 from bundler.cli.console import Console, Result, printable
 from bundler.cli.options import add_cloud_options, add_transfer_options, parse_path
 from bundler.cli.stored import StoredBundle, open_stored
@@ -117,7 +117,7 @@ def _check_not_registered(bundle: StoredBundle, console: Console, *, force: bool
             "bucket, or give --no-ami-check"
         )
     try:
-        registry = Ec2ImageRegistry(bundle.cloud.ec2(), bundle.cloud.transport)
+        registry = registry_of(bundle.cloud)
         image_ids = find_registered(registry).get(bundle.location.path, ())
     except (AwsRefusedError, TransferError) as error:
         if not force:

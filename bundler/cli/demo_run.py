@@ -13,12 +13,11 @@ from types import ModuleType
 from typing import Final
 
 from bundler.aws.bucket import S3Bucket
-from bundler.aws.ec2 import Ec2ImageRegistry
 from bundler.aws.s3 import ACL
 from bundler.aws.session import Cloud
 from bundler.aws.sts import account_id
 from bundler.cli import publish, unbundle
-from bundler.cli.cloud import open_store
+from bundler.cli.cloud import open_store, registry_of
 from bundler.cli.console import Console, Result
 from bundler.embedded.ec2 import EmbeddedEc2
 from bundler.errors import VerificationError
@@ -146,7 +145,7 @@ class Demo:
         self.console.note(f"starting an S3 and EC2 of our own (moto) at {self.url}")
         cloud = Cloud.open(region=REGION, endpoint_url=self.url)
         account_id(cloud.sts(), cloud.transport)
-        Ec2ImageRegistry(cloud.ec2(), cloud.transport).find(AMI_NAME)
+        registry_of(cloud).find(AMI_NAME)
         S3Bucket(cloud.s3(), LOCATION.bucket, cloud.transport).create(acl=ACL, tags={})
         return cloud
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cached_property
 
-from bundler.aws.ec2 import Ec2ImageRegistry
 from bundler.aws.instance_types import find_instance_types
 from bundler.aws.probe import measure_skew
 from bundler.aws.remedies import CREDENTIAL_CODES
@@ -17,7 +16,7 @@ from bundler.aws.session import (
     partition,
 )
 from bundler.aws.sts import find_caller
-from bundler.cli.cloud import open_cloud
+from bundler.cli.cloud import open_cloud, registry_of
 from bundler.cli.doctor_case import NO_URL, Case
 from bundler.cli.doctor_local import virtualization_type
 from bundler.errors import AwsRefusedError, TransferError, UsageError
@@ -118,7 +117,7 @@ class CloudChecks:
         if self._arguments.name is None:
             yield Finding.skip("ami-name", "no --name is given")
             return
-        registry = Ec2ImageRegistry(self.cloud.ec2(), self.cloud.transport)
+        registry = registry_of(self.cloud)
         manifest = self._case.location if self._case.task is Task.REGISTER else None
         if manifest is None and self._case.is_unfinished:
             manifest = self._case.manifest

@@ -1,17 +1,19 @@
-"""What the commands share that change something of one AMI: plan, dry run, doing it."""
+"""Changes of one AMI that may be made twice, for the commands that make them."""
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from bundler.aws.images import Ec2Images
+from bundler.aws.ec2_api import Ec2Api
+from bundler.aws.images import find_image
 from bundler.aws.session import Cloud
-from bundler.cli.changes import add_dry_run_option
-from bundler.cli.console import Console, Result, printable
+from bundler.cli.cloud import api_of
+from bundler.cli.console import Console, Result
 from bundler.cli.image_lookup import open_image
-from bundler.cli.options import add_cloud_options
-from bundler.errors import AwsRefusedError, BundlerError, TransferError
+from bundler.cli.options import add_cloud_options, add_dry_run_option
+from bundler.cli.plan import Step, show_plan
+from bundler.errors import AwsRefusedError, TransferError
 from bundler.model.described_image import DescribedImage
 from bundler.model.ec2_call import Ec2Call
 
@@ -31,7 +33,7 @@ class ImageChange:
     """Changes of one AMI that EC2 knows: what is to be called, one after another."""
 
     cloud: Cloud
-    images: Ec2Images
+    api: Ec2Api
     image: DescribedImage
     """Before the change."""
     is_dry_run: bool
@@ -44,7 +46,7 @@ class ImageChange:
             subject = {"Resources": [image_id]}
         return Ec2Call(
             operation=operation,
-            region=self.images.region,
+            region=self.api.region,
             parameters={**subject, **parameters},
         )
 
@@ -65,49 +67,30 @@ class ImageChange:
             AwsRefusedError: EC2 refuses, or would.
             TransferError: EC2 could not be reached.
         """
-        told: dict[str, object] = {
-            "image_id": self.image.image_id,
-            "region": self.images.region,
-            "dry_run": self.is_dry_run,
-            "calls": [call.facts() for call in calls],
-            **(facts or {}),
-        }
+        told = {"image_id": self.image.image_id, "region": self.api.region, **(facts or {})}
         if is_done and is_done(self.image):
             console.note(f"{subject}: it is so already; nothing is changed")
-            return Result(text=self.image.image_id, facts={**told, "calls": []})
+            more = {"dry_run": self.is_dry_run, "calls": []}
+            return Result(text=self.image.image_id, facts={**told, **more})
         if self.is_dry_run:
-            return self._plan(calls, subject, console, told)
-        words = [self._send(call, subject, is_done) for call in calls]
-        return Result(text=self.image.image_id, facts={**told, "replies": words})
-
-    def _plan(
-        self,
-        calls: Sequence[Ec2Call],
-        subject: str,
-        console: Console,
-        facts: Mapping[str, object],
-    ) -> Result:
-        lines = [printable(call.describe()) for call in calls]
-        try:
+            steps = [Step(call=call, api=self.api, subject=subject) for call in calls]
             with self.explained():
-                for call in calls:
-                    self.images.dry_run(call, f"would {subject}")
-        except BundlerError:
-            for line in lines:
-                console.note(line)
-            raise
-        return Result(text="\n".join(lines), facts=facts)
+                return show_plan(steps, console, **told)
+        words = [self._send(call, subject, is_done) for call in calls]
+        more = {"dry_run": False, "calls": [call.facts() for call in calls], "replies": words}
+        return Result(text=self.image.image_id, facts={**told, **more})
 
     def _send(
         self, call: Ec2Call, subject: str, is_done: Callable[[DescribedImage], bool] | None
     ) -> str:
         try:
             with self.explained():
-                return self.images.send(call, subject)
+                return str(self.api.send(call, subject).get("Return", ""))
         except AwsRefusedError:
             # A request whose reply was lost has been sent again.
             with suppress(AwsRefusedError, TransferError):
-                if is_done and is_done(self.images.describe(self.image.image_id)):
+                image = find_image(self.api, self.image.image_id) if is_done else None
+                if is_done and image and is_done(image):
                     return ""
             raise
 
@@ -139,5 +122,5 @@ def open_change(arguments: argparse.Namespace) -> ImageChange:
         AwsRefusedError: EC2 knows no such AMI, or refused.
         TransferError: EC2 could not be reached.
     """
-    cloud, images, image = open_image(arguments)
-    return ImageChange(cloud=cloud, images=images, image=image, is_dry_run=arguments.dry_run)
+    cloud, image = open_image(arguments)
+    return ImageChange(cloud=cloud, api=api_of(cloud), image=image, is_dry_run=arguments.dry_run)

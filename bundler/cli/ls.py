@@ -5,9 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from bundler.aws.bucket import S3Bucket
-from bundler.aws.ec2 import Ec2ImageRegistry
 from bundler.aws.session import Cloud
-from bundler.cli.cloud import open_cloud, open_store
+from bundler.cli.cloud import open_cloud, open_store, registry_of
 from bundler.cli.console import Console, Result, printable
 from bundler.cli.options import add_cloud_options, add_transfer_options
 from bundler.cli.table import format_size, format_table
@@ -103,7 +102,7 @@ def parse_price(text: str) -> float:
 def _ask_registered(cloud: Cloud, location: ImageLocation, console: Console) -> Registered:
     """The AMIs of this account; a refusal is no reason to show nothing."""
     try:
-        registered = find_registered(Ec2ImageRegistry(cloud.ec2(), cloud.transport))
+        registered = find_registered(registry_of(cloud))
         # The EC2 of another region tells of none, and that would be believed.
         S3Bucket(cloud.s3(), location.bucket, cloud.transport).check_region()
     except AwsRefusedError as error:

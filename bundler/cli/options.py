@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
@@ -11,12 +12,17 @@ from bundler.cli.console import Console
 from bundler.errors import InputError, UsageError
 from bundler.host.files import read_bounded
 from bundler.model.bundle import MIB
+from bundler.model.device_mapping import DeviceMapping, parse_mappings
 from bundler.workflow.keys import Passphrase
+from bundler.workflow.wait import WAIT_TIMEOUT, Patience
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
 MAX_PASSPHRASE_FILE_SIZE = 4096
 """Most bytes of a passphrase file; our choice."""
+
+MAX_TIMEOUT = 7 * 24 * 3600.0
+"""Most seconds that --timeout takes.  Our choice: copies of terabytes take hours."""
 
 
 def add_cloud_options(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +80,84 @@ def add_resume_option(parser: argparse.ArgumentParser) -> None:
         "--no-resume",
         action="store_true",
         help="begin anew: keep nothing of an interrupted run",
+    )
+
+
+def add_dry_run_option(parser: argparse.ArgumentParser) -> None:
+    """--dry-run."""
+    parser.add_argument(
+        "--dry-run",
+        "-n",
+        action="store_true",
+        help="print the calls and their parameters, ask EC2 whether they would succeed (DryRun), "
+        "and change nothing",
+    )
+
+
+def add_wait_options(parser: argparse.ArgumentParser, *, may_skip: bool = True) -> None:
+    """--timeout and --no-wait."""
+    parser.add_argument(
+        "--timeout",
+        default="",
+        metavar="SECONDS",
+        help=f"that are waited at most (default: {WAIT_TIMEOUT:g})",
+    )
+    if may_skip:
+        parser.add_argument(
+            "--no-wait", action="store_true", help="do not wait until it is done: print the id"
+        )
+
+
+def add_tag_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """--tag."""
+    parser.add_argument(
+        "--tag",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"of {what}, from its creation on; may be given again",
+    )
+
+
+def add_mapping_options(parser: argparse.ArgumentParser, example: str) -> None:
+    """--block-device-mapping and --block-device-mappings."""
+    parser.add_argument(
+        "--block-device-mapping",
+        "-B",
+        action="append",
+        default=[],
+        metavar="VIRTUAL=DEVICE",
+        help="an instance-store volume, such as ephemeral0=/dev/sdb; may be given again",
+    )
+    parser.add_argument(
+        "--block-device-mappings",
+        default="",
+        metavar="JSON",
+        help=f"as the AWS CLI takes them, such as '{example}'",
+    )
+
+
+def mappings_of(arguments: argparse.Namespace) -> tuple[DeviceMapping, ...]:
+    """The mappings of both options.
+
+    Raises:
+        UsageError: one is malformed.
+    """
+    words = [DeviceMapping.parse(word) for word in arguments.block_device_mapping]
+    document: str = arguments.block_device_mappings
+    return (*words, *(parse_mappings(document) if document else ()))
+
+
+def patience_of(arguments: argparse.Namespace, console: Console, subject: str) -> Patience:
+    """How long is waited; what is seen meanwhile is told of `subject`."""
+    seconds = WAIT_TIMEOUT
+    if arguments.timeout:
+        seconds = parse_seconds(arguments.timeout, "--timeout", most=MAX_TIMEOUT)
+    return Patience(
+        sleep=time.sleep,
+        clock=time.monotonic,
+        timeout=seconds,
+        tell=lambda state: console.note(f"{subject}: {state}"),
     )
 
 

@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from bundler.aws.ec2 import Ec2ImageRegistry
 from bundler.cli.bundle_options import (
     add_bundle_options,
     add_key_options,
@@ -19,6 +18,7 @@ from bundler.cli.cloud import (
     open_cloud,
     open_store,
     prepare_bucket,
+    registry_of,
     transfer_facts,
     warn_of_amis,
 )
@@ -56,6 +56,7 @@ from bundler.workflow.bundle_image import (
 from bundler.workflow.doctor import Status
 from bundler.workflow.image_contents import find_contents
 from bundler.workflow.local_checks import check_architecture, check_contents
+from bundler.workflow.ports import ImageRegistry
 from bundler.workflow.publish import (
     ANEW,
     find_taken_name,
@@ -153,7 +154,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         name = arguments.bundle_name or arguments.image.name
         spec = bundle_spec(arguments, source, name, account, console)
         registration = _registration(arguments, spec, location)
-        registry = Ec2ImageRegistry(cloud.ec2(), cloud.transport)
+        registry = registry_of(cloud)
         state = _open_state(stack, arguments, console, source, spec, registration.location)
         earlier = None if arguments.no_resume else _load(state, source, keys, console)
         ours = earlier.manifests if earlier else {}
@@ -206,7 +207,7 @@ def _plan(arguments: argparse.Namespace, source: ImageSource) -> BundlePlan:
     return plan_bundle(source, dig_holes=arguments.dig_holes, allow_large=arguments.allow_large)
 
 
-def _register(registry: Ec2ImageRegistry, registration: Registration, console: Console) -> Result:
+def _register(registry: ImageRegistry, registration: Registration, console: Console) -> Result:
     try:
         return register(registry, registration, console)
     except BundlerError:

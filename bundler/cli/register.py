@@ -2,8 +2,9 @@
 
 import argparse
 import time
+from shlex import quote
 
-from bundler.aws.ec2 import Ec2ImageRegistry
+from bundler.cli.cloud import registry_of
 from bundler.cli.console import Console, Result
 from bundler.cli.options import add_cloud_options, choice
 from bundler.cli.stored import StoredBundle, open_stored
@@ -36,8 +37,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Register an AMI."""
     bundle = open_stored(arguments, arguments.location)
     registration = registration_of(arguments, bundle)
-    cloud = bundle.cloud
-    return register(Ec2ImageRegistry(cloud.ec2(), cloud.transport), registration, console)
+    return register(registry_of(bundle.cloud), registration, console)
 
 
 def registration_of(arguments: argparse.Namespace, bundle: StoredBundle) -> Registration:
@@ -76,3 +76,27 @@ def register(registry: ImageRegistry, registration: Registration, console: Conso
             "manifest": registration.location.url,
         },
     )
+
+
+def register_line(registration: Registration, region: str) -> str:
+    """The command that registers an AMI as that registration says."""
+    words = ["ami-bundler", "ami", "register", registration.location.url]
+    words += ["--name", registration.name, "--region", region]
+    words += ["--arch", registration.architecture.value]
+    words += ["--virtualization-type", registration.virtualization_type.value]
+    for option, value in (
+        ("--description", registration.description),
+        ("--kernel", registration.kernel_id),
+        ("--ramdisk", registration.ramdisk_id),
+        ("--root-device-name", registration.root_device_name),
+        ("--boot-mode", registration.boot_mode or ""),
+        ("--sriov-net-support", "simple" if registration.has_sriov else ""),
+        ("--imds-support", "v2.0" if registration.needs_imds_v2 else ""),
+    ):
+        words += [option, str(value)] if value else []
+    words += ["--ena-support"] if registration.has_ena else []
+    for mapping in registration.mappings:
+        words += ["--block-device-mapping", f"{mapping.virtual}={mapping.device}"]
+    for key, value in registration.tags:
+        words += ["--tag", f"{key}={value}"]
+    return " ".join(map(quote, words))

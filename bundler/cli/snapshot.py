@@ -10,12 +10,16 @@ from bundler.aws.ebs import EbsSnapshotStore
 from bundler.aws.session import Cloud
 from bundler.cli.cloud import open_cloud
 from bundler.cli.console import Console, Result
-from bundler.cli.options import add_cloud_options, add_resume_option, add_transfer_options
+from bundler.cli.options import (
+    add_cloud_options,
+    add_resume_option,
+    add_tag_option,
+    add_transfer_options,
+)
 from bundler.cli.publish import add_state_option, open_state_file
-from bundler.errors import UsageError
 from bundler.host.image_file import ImageSource
 from bundler.host.state_file import StateFile
-from bundler.model.image import is_text
+from bundler.model.resource_tag import parse_tags
 from bundler.model.snapshot import SnapshotRequest, SnapshotState, volume_size
 from bundler.workflow.image_contents import find_format
 from bundler.workflow.local_checks import check_raw
@@ -43,40 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_cloud_options(parser)
 
 
-def add_tag_option(parser: argparse.ArgumentParser, what: str) -> None:
-    """--tag."""
-    parser.add_argument(
-        "--tag", action="append", default=[], metavar="KEY=VALUE", help=f"a tag of {what}; again"
-    )
-
-
-def tags(arguments: argparse.Namespace) -> dict[str, str]:
-    """The tags that the options name.
-
-    Raises:
-        UsageError: not KEY=VALUE, or a key twice.
-    """
-    found: dict[str, str] = {}
-    for word in arguments.tag:
-        key, equals, value = word.partition("=")
-        if not key or not equals or not is_text(word):
-            raise UsageError(f"--tag {word!r}: expected KEY=VALUE")
-        if key in found:
-            raise UsageError(f"--tag {word!r}: expected each key once")
-        found[key] = value
-    return found
-
-
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Make a snapshot of an image."""
     path: Path = arguments.image
-    wanted = tags(arguments)
+    tags = parse_tags(arguments.tag)
     with ImageSource.open(path) as source, ExitStack() as stack:
         check_raw(find_format(source), path)
         request = SnapshotRequest(
             volume_size=volume_size(source.size),
             description=arguments.description,
-            tags=tuple(wanted.items()),
+            tags=tags,
         )
         cloud = open_cloud(arguments)
         store = open_snapshots(cloud)

@@ -2,8 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from bundler.errors import UsageError
+from bundler.model.device_mapping import DeviceMapping
+from bundler.model.image import Architecture, ImageLocation, ImageState, VirtualizationType
+from bundler.model.registration import BootMode, Registration
+from bundler.model.resource_tag import Tag
 
 S3_BACKED = "instance-store"
 """The root device type of AMIs whose root volume comes from a bundle in S3."""
@@ -17,21 +23,38 @@ class DescribedImage:
     """What commands look at; texts are empty where EC2 tells nothing."""
 
     image_id: str
-    name: str
-    state: str
-    state_reason: str
-    owner: str
+    name: str = ""
+    description: str = ""
+    state: ImageState
+    state_reason: str = ""
+    owner: str = ""
     """12 digits."""
-    owner_alias: str
+    owner_alias: str = ""
     """Such as "amazon"; empty for most."""
-    architecture: str
-    root_device_type: str
-    virtualization_type: str
-    location: str
+    is_public: bool = False
+    creation_date: str = ""
+    root_device_type: str = ""
+    """instance-store or ebs."""
+    root_device_name: str = ""
+    location: str = ""
     """BUCKET/KEY of the manifest of an S3-backed AMI, as whoever registered it has written it."""
-    creation_date: str
-    is_public: bool
-    facts: Mapping[str, object]
+    architecture: str = ""
+    virtualization_type: str = ""
+    kernel_id: str = ""
+    ramdisk_id: str = ""
+    has_sriov: bool = False
+    has_ena: bool = False
+    boot_mode: str = ""
+    needs_imds_v2: bool = False
+    protection: str = ""
+    """Of deregistration: "disabled" or empty, else how it is protected."""
+    source_instance_id: str = ""
+    """The instance that it was made from by CreateImage."""
+    mappings: tuple[DeviceMapping, ...] = ()
+    snapshot_ids: tuple[str, ...] = ()
+    """Of its EBS volumes."""
+    tags: tuple[Tag, ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
     """All that EC2 tells, in its own words (DescribeImages, `Images`)."""
 
     @property
@@ -40,12 +63,53 @@ class DescribedImage:
         return self.root_device_type == S3_BACKED
 
     @property
+    def is_protected(self) -> bool:
+        """Whether EC2 will not deregister it."""
+        return self.protection not in ("", "disabled")
+
+    @property
     def created(self) -> datetime:
         """When it was made; LONG_AGO where EC2 does not tell."""
         try:
             return parse_date(self.creation_date)
         except ValueError:
             return LONG_AGO
+
+    @property
+    def given_tags(self) -> tuple[Tag, ...]:
+        """Those that another AMI can have; AWS's own (aws:...) nobody else may give."""
+        return tuple(tag for tag in self.tags if not tag[0].lower().startswith("aws:"))
+
+    def registration(self) -> Registration:
+        """What registers an S3-backed AMI of the same manifest and attributes.
+
+        Raises:
+            UsageError: EC2 does not tell enough, or what no registration can have.
+        """
+        try:
+            architecture = Architecture(self.architecture)
+            virtualization_type = VirtualizationType(self.virtualization_type)
+            boot_mode = BootMode(self.boot_mode) if self.boot_mode else None
+        except ValueError as error:
+            raise UsageError(
+                f"AMI {self.image_id}: EC2 tells of it what is not known: {error}"
+            ) from error
+        return Registration(
+            location=ImageLocation.parse(self.location.strip("/")),
+            name=self.name,
+            description=self.description,
+            architecture=architecture,
+            virtualization_type=virtualization_type,
+            kernel_id=self.kernel_id,
+            ramdisk_id=self.ramdisk_id,
+            root_device_name=self.root_device_name,
+            mappings=tuple(one for one in self.mappings if one.virtual),
+            has_sriov=self.has_sriov,
+            has_ena=self.has_ena,
+            boot_mode=boot_mode,
+            needs_imds_v2=self.needs_imds_v2,
+            tags=self.given_tags,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

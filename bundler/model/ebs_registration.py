@@ -1,4 +1,4 @@
-"""What is asked of EC2 when an EBS-backed AMI is registered, and what the old AMI was."""
+"""What is asked of EC2 when an EBS-backed AMI is registered."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ from bundler.errors import UsageError
 from bundler.model.image import Architecture, VirtualizationType, is_text
 from bundler.model.mapping import BlockDeviceMapping
 from bundler.model.registration import MAX_DESCRIPTION_LENGTH, check_ami_name
+from bundler.model.resource_tag import Tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +28,7 @@ class EbsRegistration:
     ephemeral_mappings: tuple[BlockDeviceMapping, ...] = ()
     """Instance store volumes besides; devices with /dev/."""
     is_ena_supported: bool = False
-    tags: tuple[tuple[str, str], ...] = ()
-    """Keys and values."""
+    tags: tuple[Tag, ...] = ()
 
     def __post_init__(self) -> None:
         check_ami_name(self.name)
@@ -47,30 +47,3 @@ class EbsRegistration:
             raise UsageError(
                 f"root device {self.root_device_name!r}: expected such as /dev/sda1 or /dev/xvda"
             )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OldAmi:
-    """An S3-backed AMI that is to be converted (DescribeImages); empty: EC2 does not tell."""
-
-    image_id: str
-    location: str
-    """BUCKET/KEY of the manifest."""
-    architecture: str
-    virtualization_type: str
-    description: str
-    kernel_id: str
-    ramdisk_id: str
-    root_device_name: str
-    ephemeral_mappings: tuple[BlockDeviceMapping, ...]
-    is_ena_supported: bool
-    tags: tuple[tuple[str, str], ...]
-    """Those of AWS's own (aws:…), which nobody else may give, are left out."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EbsAmi:
-    """An AMI by its name, and the snapshots that it is made of (none: it is S3-backed)."""
-
-    image_id: str
-    snapshot_ids: frozenset[str]

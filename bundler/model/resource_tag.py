@@ -1,6 +1,6 @@
 """Tags of EC2's resources."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from bundler.errors import UsageError
 from bundler.model.image import is_text
@@ -40,3 +40,16 @@ def parse_tags(words: Sequence[str], option: str = "--tag") -> tuple[Tag, ...]:
     if len(tags) > MAX_TAG_COUNT:
         raise UsageError(f"{option}: expected at most {MAX_TAG_COUNT} tags, got {len(tags)}")
     return tuple(tags.items())
+
+
+def tag_elements(tags: Iterable[Tag]) -> list[dict[str, str]]:
+    """Tags as AWS's APIs take them."""
+    return [{"Key": key, "Value": value} for key, value in tags]
+
+
+def tag_specifications(tags: Sequence[Tag], *kinds: str) -> dict[str, object]:
+    """EC2's parameter that tags what is made, of these kinds of resources; none without tags."""
+    if not tags:
+        return {}
+    pairs = tag_elements(tags)
+    return {"TagSpecifications": [{"ResourceType": kind, "Tags": pairs} for kind in kinds]}

@@ -9,7 +9,7 @@ from bundler.codec.disk import partition_table
 from bundler.codec.disk_layout import FIRST_OFFSET, DiskLayout, lay_out_disk
 from bundler.errors import AwsRefusedError, InputError
 from bundler.model.bundle import BundleKey, Chunk
-from bundler.model.ebs_registration import EbsAmi
+from bundler.model.described_image import DescribedImage
 from bundler.model.image import VirtualizationType
 from bundler.model.manifest import Manifest
 from bundler.model.partition_table import PartitionScheme
@@ -140,7 +140,7 @@ def check_start(start: bytes, plan: ConversionPlan) -> None:
 
 def find_converted(
     registry: EbsRegistry, name: str, earlier: EarlierSnapshot | None
-) -> EbsAmi | None:
+) -> DescribedImage | None:
     """The AMI that an interrupted run has registered after all; None: the name is free.
 
     Asked before hours are spent on the snapshot.

@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from bundler.errors import AwsRefusedError, BundlerError, TransferError
+from bundler.model.described_image import DescribedImage
 from bundler.model.image import Ami
-from bundler.model.own_image import OwnImage
 from bundler.model.registration import Registration
 from bundler.workflow.ports import ImageRegistry
 from bundler.workflow.register import register_freed_name, wait_for_image
@@ -51,7 +51,7 @@ def find_trials(registry: ImageRegistry, registration: Registration) -> tuple[Am
 def replace_image(
     registry: ImageRegistry,
     registration: Registration,
-    old: OwnImage,
+    old: DescribedImage,
     *,
     deregister: Deregister,
     patience: Patience,
@@ -82,7 +82,7 @@ def _register(
     registry: ImageRegistry,
     registration: Registration,
     earlier: Registration,
-    old: OwnImage,
+    old: DescribedImage,
     deregister: Deregister,
     patience: Patience,
 ) -> Ami:
@@ -101,7 +101,7 @@ def _register(
 
 
 def _restore(
-    registry: ImageRegistry, earlier: Registration, old: OwnImage, patience: Patience
+    registry: ImageRegistry, earlier: Registration, old: DescribedImage, patience: Patience
 ) -> str:
     """Register the old bundle again; what has become of it, in words."""
     try:

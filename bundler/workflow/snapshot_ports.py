@@ -2,7 +2,8 @@
 
 from typing import Protocol
 
-from bundler.model.ebs_registration import EbsAmi, EbsRegistration
+from bundler.model.described_image import DescribedImage
+from bundler.model.ebs_registration import EbsRegistration
 from bundler.model.snapshot import Snapshot, SnapshotRequest
 
 
@@ -70,7 +71,7 @@ class EbsRegistry(Protocol):
             TransferError: EC2 could not be reached.
         """
 
-    def find(self, name: str) -> EbsAmi | None:
+    def find(self, name: str) -> DescribedImage | None:
         """The AMI of this account with that name, if there is one.
 
         Raises:

@@ -140,6 +140,7 @@ def test_a_dry_run_changes_nothing_and_prints_what_would_be_sent(server: CloudSe
             "operation": "ModifyImageAttribute",
             "region": REGION,
             "parameters": {"ImageId": image_id, "LaunchPermission": added},
+            "asked": True,
         }
     ]
     done(server, "disable", image_id, "--dry-run")
@@ -220,7 +221,8 @@ def test_disable_and_enable(server: CloudServer) -> None:
 def test_a_lost_reply_is_no_failure(server: CloudServer) -> None:
     """EC2 may refuse to disable what it has just disabled."""
     off = described(("ami-1", "<imageState>disabled</imageState>"))
-    replies = [IMAGE, replied("DescribeImageAttribute"), "", refused("IncorrectState"), off]
+    nobody = "<DescribeImageAttributeResponse><launchPermission/></DescribeImageAttributeResponse>"
+    replies = [IMAGE, nobody, "", refused("IncorrectState"), off]
     count = 0
 
     def intercept(request: Request) -> Reply | None:

@@ -157,4 +157,4 @@ def test_show_of_no_such_ami(server: CloudServer) -> None:
     )
     check_refused(ami(server, "show", "web"), 6, "InvalidAMIID.Malformed.*8 or 17 hexadecimal")
     answer(server, described())
-    check_refused(ami(server, "show", "ami-1"), 6, f"there is none.*NotFound.*{remedy}")
+    check_refused(ami(server, "show", "ami-1"), 6, f"there is no such AMI.*NotFound.*{remedy}")

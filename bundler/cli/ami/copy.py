@@ -2,27 +2,24 @@
 
 import argparse
 
-from bundler.aws.image_changes import copy_call
+from bundler.aws.image_calls import copy_call
+from bundler.aws.images import require_image
 from bundler.aws.session import Cloud
-from bundler.cli.changes import (
-    Step,
+from bundler.cli.cloud import api_of, open_cloud, open_region
+from bundler.cli.console import Console, Result
+from bundler.cli.copies import finish_copy, start_copy
+from bundler.cli.image_lookup import check_available
+from bundler.cli.options import (
+    add_cloud_options,
     add_dry_run_option,
     add_tag_option,
     add_wait_options,
-    api_of,
-    check_available,
-    open_region,
     patience_of,
-    require_image,
-    show_plan,
 )
-from bundler.cli.cloud import open_cloud
-from bundler.cli.console import Console, Result
-from bundler.cli.copies import finish_copy, start_copy
-from bundler.cli.options import add_cloud_options
+from bundler.cli.plan import Step, show_plan
+from bundler.model.described_image import DescribedImage
 from bundler.model.image import ImageState
 from bundler.model.image_change import CopySpec
-from bundler.model.own_image import OwnImage
 from bundler.model.resource_tag import parse_tags
 
 
@@ -84,7 +81,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     return _copy(arguments, spec, there, console)
 
 
-def _warn(image: OwnImage, console: Console) -> None:
+def _warn(image: DescribedImage, console: Console) -> None:
     if image.kernel_id or image.virtualization_type == "paravirtual":
         console.warn(
             f"{image.image_id} is paravirtual: EC2 copies it to regions that have such AMIs only"

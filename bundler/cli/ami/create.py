@@ -5,26 +5,24 @@ import uuid
 from functools import partial
 
 from bundler.aws.ec2_api import Ec2Api
-from bundler.aws.image_changes import create_call, find_image_from
+from bundler.aws.image_calls import create_call
+from bundler.aws.images import find_image_of
 from bundler.aws.instances import require_instance
 from bundler.aws.session import Cloud
 from bundler.aws.snapshots import create_snapshots, describe_snapshots, snapshots_call
-from bundler.cli.changes import (
-    Step,
+from bundler.cli.cloud import api_of, open_cloud, registry_of
+from bundler.cli.console import Console, Result
+from bundler.cli.image_lookup import describe_pending
+from bundler.cli.options import (
+    add_cloud_options,
     add_dry_run_option,
     add_mapping_options,
     add_tag_option,
     add_wait_options,
-    api_of,
-    describe_pending,
     mappings_of,
     patience_of,
-    registry_of,
-    show_plan,
 )
-from bundler.cli.cloud import open_cloud
-from bundler.cli.console import Console, Result
-from bundler.cli.options import add_cloud_options
+from bundler.cli.plan import Step, show_plan
 from bundler.errors import AwsRefusedError, UsageError
 from bundler.model.ec2_call import Ec2Call
 from bundler.model.image import ImageState
@@ -126,7 +124,7 @@ def _find_earlier(cloud: Cloud, spec: CreateSpec, console: Console) -> str:
     holder = registry_of(cloud).find(spec.name)
     if holder is None:
         return ""
-    ours = find_image_from(api_of(cloud), spec.name, spec.instance_id)
+    ours = find_image_of(api_of(cloud), spec.name, spec.instance_id)
     if ours is None:
         raise AwsRefusedError(
             f"ami create {spec.name!r}: expected a free name, got one that {holder.image_id} has; "
@@ -155,11 +153,11 @@ def _create(api: Ec2Api, spec: CreateSpec) -> str:
     """CreateImage; a name that was taken by an attempt whose reply was lost is ours."""
     subject = f"create AMI {spec.name!r} of {spec.instance_id}"
     try:
-        return str(api.send(create_call(spec, api.region), subject)["ImageId"])
+        return str(api.send(create_call(spec, api.region), subject, "ImageId")["ImageId"])
     except AwsRefusedError as error:
         if error.code != NAME_IS_TAKEN:
             raise
-        ours = find_image_from(api, spec.name, spec.instance_id)
+        ours = find_image_of(api, spec.name, spec.instance_id)
         if ours is None:
             raise
         return ours.image_id

@@ -5,26 +5,20 @@ from dataclasses import dataclass
 
 from bundler.aws.bucket import S3Bucket
 from bundler.aws.ec2_api import Ec2Api
-from bundler.aws.image_changes import deregister_call, deregister_image
+from bundler.aws.image_calls import deregister_call, deregister_image
 from bundler.aws.image_uses import find_uses
 from bundler.aws.session import Cloud
 from bundler.aws.snapshots import delete_snapshot
-from bundler.cli.changes import (
-    Step,
-    add_dry_run_option,
-    api_of,
-    register_line,
-    registry_of,
-    require_image,
-    show_plan,
-)
-from bundler.cli.cloud import open_cloud
+from bundler.cli.cloud import api_of, registry_of
 from bundler.cli.console import Console, Result
 from bundler.cli.delete import deletion_urls, run_deletion, tell_deletion
-from bundler.cli.options import add_cloud_options
+from bundler.cli.image_lookup import open_image
+from bundler.cli.options import add_cloud_options, add_dry_run_option
+from bundler.cli.plan import Step, show_plan
+from bundler.cli.register import register_line
 from bundler.cli.stored import StoredBundle, open_stored
 from bundler.errors import AwsRefusedError, InUseError, TransferError, UsageError
-from bundler.model.own_image import OwnImage
+from bundler.model.described_image import DescribedImage
 from bundler.workflow.delete_bundle import Deletion, plan_deletion
 from bundler.workflow.registered import find_registered
 
@@ -69,9 +63,8 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     is_asking = not (arguments.yes or arguments.dry_run)
     if is_asking and not console.has_terminal():
         raise UsageError("ami deregister: there is no terminal to ask on: expected --yes or -n")
-    cloud = open_cloud(arguments)
+    cloud, image = open_image(arguments)
     api = api_of(cloud)
-    image = require_image(api, arguments.image_id, "ami deregister")
     _check_image(arguments, image)
     _check_unused(arguments, api, image, console)
     bundle = _plan_bundle(arguments, cloud, image, console) if arguments.delete_bundle else None
@@ -100,7 +93,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     return _result(image, bundle, deleted)
 
 
-def _check_image(arguments: argparse.Namespace, image: OwnImage) -> None:
+def _check_image(arguments: argparse.Namespace, image: DescribedImage) -> None:
     """Refuse what does not fit the AMI.
 
     Raises:
@@ -125,7 +118,7 @@ def _check_image(arguments: argparse.Namespace, image: OwnImage) -> None:
 
 
 def _check_unused(
-    arguments: argparse.Namespace, api: Ec2Api, image: OwnImage, console: Console
+    arguments: argparse.Namespace, api: Ec2Api, image: DescribedImage, console: Console
 ) -> None:
     """Refuse to take away what something needs.
 
@@ -152,7 +145,7 @@ def _check_unused(
 
 
 def _plan_bundle(
-    arguments: argparse.Namespace, cloud: Cloud, image: OwnImage, console: Console
+    arguments: argparse.Namespace, cloud: Cloud, image: DescribedImage, console: Console
 ) -> _Bundle:
     """What deleting the bundle means; other AMIs of it need --force.
 
@@ -176,7 +169,7 @@ def _plan_bundle(
 def _plan(
     arguments: argparse.Namespace,
     api: Ec2Api,
-    image: OwnImage,
+    image: DescribedImage,
     bundle: _Bundle | None,
     console: Console,
 ) -> Result:
@@ -187,7 +180,7 @@ def _plan(
     return Result(text="\n".join(lines), facts=result.facts)
 
 
-def _tell_undo(image: OwnImage, region: str, console: Console) -> None:
+def _tell_undo(image: DescribedImage, region: str, console: Console) -> None:
     """How to register it again, and what still costs something."""
     if not image.is_s3_backed:
         words = ", ".join(image.snapshot_ids)
@@ -202,7 +195,7 @@ def _tell_undo(image: OwnImage, region: str, console: Console) -> None:
 
 
 def _delete_snapshots(
-    api: Ec2Api, image: OwnImage, results: dict[str, str], console: Console
+    api: Ec2Api, image: DescribedImage, results: dict[str, str], console: Console
 ) -> list[str]:
     """Delete those that EC2 has not deleted with the AMI, as older ones and copies of it do not.
 
@@ -225,7 +218,7 @@ def _delete_snapshots(
     return deleted
 
 
-def _delete_bundle(bundle: _Bundle, image: OwnImage, console: Console) -> None:
+def _delete_bundle(bundle: _Bundle, image: DescribedImage, console: Console) -> None:
     try:
         run_deletion(bundle.stored, bundle.deletion, console)
     except (AwsRefusedError, TransferError) as error:
@@ -234,7 +227,7 @@ def _delete_bundle(bundle: _Bundle, image: OwnImage, console: Console) -> None:
         raise type(error)(words, code=error.code) from error
 
 
-def _result(image: OwnImage, bundle: _Bundle | None, deleted: list[str]) -> Result:
+def _result(image: DescribedImage, bundle: _Bundle | None, deleted: list[str]) -> Result:
     return Result(
         text=image.image_id,
         facts={

@@ -5,6 +5,7 @@ import argparse
 from bundler.cli.console import Console, Result
 from bundler.cli.image_changes import add_change_options, open_change
 from bundler.cli.image_lookup import find_permissions, permission_facts
+from bundler.model.image import ImageState
 
 MAX_SHOWN = 5
 """Most launch permissions that people are shown; our choice."""
@@ -19,7 +20,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Disable an AMI."""
     change = open_change(arguments)
     image_id = change.image.image_id
-    permissions, _ = find_permissions(change.images, image_id)
+    permissions, _ = find_permissions(change.api, image_id)
     if permissions:
         names = ", ".join(one.describe() for one in permissions[:MAX_SHOWN])
         more = len(permissions) - MAX_SHOWN
@@ -32,6 +33,6 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         [change.call("DisableImage")],
         f"disable AMI {image_id}",
         console,
-        is_done=lambda image: image.state == "disabled",
+        is_done=lambda image: image.state is ImageState.DISABLED,
         facts={"lost_launch_permissions": permission_facts(permissions)},
     )

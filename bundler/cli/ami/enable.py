@@ -4,6 +4,7 @@ import argparse
 
 from bundler.cli.console import Console, Result
 from bundler.cli.image_changes import add_change_options, open_change
+from bundler.model.image import ImageState
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,5 +19,5 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         [change.call("EnableImage")],
         f"enable AMI {change.image.image_id}",
         console,
-        is_done=lambda image: image.state == "available",
+        is_done=lambda image: image.state is ImageState.AVAILABLE,
     )

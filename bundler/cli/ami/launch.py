@@ -7,27 +7,26 @@ from functools import partial
 from bundler.aws.instance_types import find_instance_types
 from bundler.aws.instances import describe_instances, launch_call, launch_instances
 from bundler.aws.session import Cloud
-from bundler.cli.changes import (
-    Step,
+from bundler.cli.cloud import api_of
+from bundler.cli.console import Console, Result
+from bundler.cli.image_lookup import check_available, open_image
+from bundler.cli.options import (
+    add_cloud_options,
     add_dry_run_option,
     add_mapping_options,
     add_tag_option,
     add_wait_options,
-    api_of,
-    check_available,
+    choice,
     mappings_of,
+    parse_count,
     patience_of,
-    require_image,
-    show_plan,
 )
-from bundler.cli.cloud import open_cloud
-from bundler.cli.console import Console, Result
-from bundler.cli.options import add_cloud_options, choice, parse_count
+from bundler.cli.plan import Step, show_plan
 from bundler.errors import UsageError
+from bundler.model.described_image import DescribedImage
 from bundler.model.image import Architecture, VirtualizationType
 from bundler.model.image_change import LaunchSpec
 from bundler.model.instance import Instance
-from bundler.model.own_image import OwnImage
 from bundler.model.resource_tag import parse_tags
 from bundler.workflow.wait_ec2 import wait_until_running
 
@@ -66,9 +65,8 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Launch instances."""
     patience = patience_of(arguments, console, arguments.image_id)
     spec = _spec(arguments)
-    cloud = open_cloud(arguments)
+    cloud, image = open_image(arguments)
     api = api_of(cloud)
-    image = require_image(api, arguments.image_id, "ami launch")
     if image.is_s3_backed:
         check_instance_type(cloud, image, spec.instance_type)
         if spec.instance_type.startswith("m3.") and not any(one.virtual for one in spec.mappings):
@@ -103,7 +101,7 @@ def _spec(arguments: argparse.Namespace) -> LaunchSpec:
     )
 
 
-def check_instance_type(cloud: Cloud, image: OwnImage, instance_type: str) -> None:
+def check_instance_type(cloud: Cloud, image: DescribedImage, instance_type: str) -> None:
     """Refuse an instance type that cannot boot an S3-backed AMI, as most cannot.
 
     Raises:

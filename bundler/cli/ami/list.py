@@ -5,9 +5,9 @@ import heapq
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from bundler.cli.cloud import open_cloud
+from bundler.aws.images import find_images
+from bundler.cli.cloud import api_of, open_cloud
 from bundler.cli.console import Console, Result
-from bundler.cli.image_lookup import images_of
 from bundler.cli.image_query import add_filter_options, add_owner_options, query_of
 from bundler.cli.options import add_cloud_options, parse_count
 from bundler.cli.query import add_query_option, answer_query, compile_query
@@ -41,17 +41,16 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     answer = compile_query(arguments.query)
     limit = parse_count(arguments.limit, "--limit", most=MAX_LIMIT) if arguments.limit else None
     cloud = open_cloud(arguments)
-    images = images_of(cloud)
     if not (query.owners or query.filters):
         console.note("reading all AMIs that this account may launch: that may take a minute")
-    shown, count = newest(images.find(query), limit)
+    shown, count = newest(find_images(api_of(cloud), query), limit)
     facts = {
-        "region": images.region,
+        "region": cloud.region,
         "match_count": count,
         "Images": [image.facts for image in shown],
     }
     if not shown:
-        console.note(f"no such AMI in {images.region}")
+        console.note(f"no such AMI in {cloud.region}")
     elif len(shown) < count:
         console.note(f"the newest {len(shown)} of {count} AMIs")
     if answer:
@@ -88,7 +87,7 @@ def _row(image: DescribedImage) -> tuple[str, ...]:
     return (
         image.image_id,
         image.creation_date[:16].replace("T", " ") or "-",
-        image.state,
+        str(image.facts.get("State", "")),  # if only EC2 knows what it means
         image.owner_alias or image.owner,
         image.architecture,
         image.virtualization_type,

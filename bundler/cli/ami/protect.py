@@ -25,6 +25,6 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         return change.run([call], f"protect AMI {image_id}", console)
     call = change.call("DisableImageDeregistrationProtection")
     result = change.run([call], f"end the protection of AMI {image_id}", console)
-    if change.image.facts.get("DeregistrationProtection") == "enabled-with-cooldown":
+    if change.image.protection == "enabled-with-cooldown":
         console.note(f"AMI {image_id}: it stays protected for 24 hours after that")
     return result

@@ -5,34 +5,29 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from bundler.aws.ec2 import register_call
-from bundler.aws.image_changes import deregister_call, deregister_image
+from bundler.aws.image_calls import deregister_call, deregister_image, register_call
 from bundler.aws.image_uses import find_uses
+from bundler.aws.images import require_image
 from bundler.aws.session import Cloud
-from bundler.cli.changes import (
-    Step,
+from bundler.cli.cloud import api_of, open_region, registry_of
+from bundler.cli.console import Console, Result
+from bundler.cli.copies import Copy, check_regions, describe_copies, make_copies, plan_copy
+from bundler.cli.options import (
+    add_cloud_options,
     add_dry_run_option,
     add_mapping_options,
     add_tag_option,
     add_wait_options,
-    api_of,
-    ask_all,
+    choice,
     mappings_of,
-    open_region,
     patience_of,
-    register_line,
-    registry_of,
-    require_image,
-    show_plan,
 )
-from bundler.cli.console import Console, Result
-from bundler.cli.copies import Copy, check_regions, describe_copies, make_copies, plan_copy
-from bundler.cli.options import add_cloud_options, choice
-from bundler.cli.register import add_registration_options, registration_of
+from bundler.cli.plan import Step, ask_all, show_plan
+from bundler.cli.register import add_registration_options, register_line, registration_of
 from bundler.cli.stored import StoredBundle, open_stored
 from bundler.errors import AwsRefusedError, InUseError, UsageError
+from bundler.model.described_image import DescribedImage
 from bundler.model.image import Ami, ImageState
-from bundler.model.own_image import OwnImage
 from bundler.model.registration import BootMode, Registration
 from bundler.model.resource_tag import parse_tags
 from bundler.workflow.register import NAME_IS_TAKEN, register_freed_name, wait_for_image
@@ -130,7 +125,7 @@ def _check_replaceable(
     registration: Registration,
     holder: Ami,
     console: Console,
-) -> OwnImage:
+) -> DescribedImage:
     """The AMI that has the name, if it may be replaced.
 
     Raises:
@@ -196,7 +191,7 @@ def _replace(
     arguments: argparse.Namespace,
     cloud: Cloud,
     registration: Registration,
-    old: OwnImage,
+    old: DescribedImage,
     console: Console,
 ) -> Ami:
     """Replace `old`, when EC2 says beforehand that both halves would succeed."""
@@ -217,7 +212,7 @@ def _replace(
     return ami
 
 
-def _replacing_steps(registration: Registration, cloud: Cloud, old: OwnImage) -> list[Step]:
+def _replacing_steps(registration: Registration, cloud: Cloud, old: DescribedImage) -> list[Step]:
     api, region = api_of(cloud), cloud.region
     trial = replace(registration, name=trial_name(registration.name, old.image_id))
     return [
@@ -233,7 +228,7 @@ def _plan(
     registration: Registration,
     cloud: Cloud,
     ours: Ami | None,
-    old: OwnImage | None,
+    old: DescribedImage | None,
     regions: Sequence[str],
     console: Console,
 ) -> Result:

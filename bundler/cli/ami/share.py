@@ -3,11 +3,13 @@
 import argparse
 from collections.abc import Sequence
 
+from bundler.aws.images import read_launch_permissions
 from bundler.cli.console import Console, Result
 from bundler.cli.image_bundle import bundle_of
 from bundler.cli.image_changes import ImageChange, add_change_options, open_change
 from bundler.cli.image_lookup import permission_facts
 from bundler.errors import UsageError
+from bundler.model.image import ImageState
 from bundler.model.permission import EVERYBODY, LaunchPermission, PermissionKind
 from bundler.workflow.registered_bundle import RegisteredState
 
@@ -79,12 +81,12 @@ def _permissions(arguments: argparse.Namespace) -> list[LaunchPermission]:
 
 def _list(change: ImageChange) -> Result:
     with change.explained():
-        found = change.images.launch_permissions(change.image.image_id)
+        found = read_launch_permissions(change.api, change.image.image_id)
     return Result(
         text="\n".join(one.describe() for one in found),
         facts={
             "image_id": change.image.image_id,
-            "region": change.images.region,
+            "region": change.api.region,
             "launch_permissions": permission_facts(found),
         },
     )
@@ -108,8 +110,8 @@ def _modify(
 def _check(change: ImageChange, console: Console) -> None:
     """Warn of what keeps the new ones from launching it: they need no access to S3, EC2 does."""
     image_id = change.image.image_id
-    if change.image.state != "available":
-        console.warn(f"AMI {image_id} is {change.image.state}: nobody can launch it now")
+    if change.image.state is not ImageState.AVAILABLE:
+        console.warn(f"AMI {image_id} is {change.image.state.value}: nobody can launch it now")
     if not change.image.is_s3_backed:
         return
     bundle = bundle_of(change.cloud, change.image, console)

@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from bundler.cli.cloud import api_of
 from bundler.cli.console import Console, Result, printable
 from bundler.cli.image_bundle import bundle_facts, bundle_of, describe_bundle
 from bundler.cli.image_lookup import find_permissions, open_image, permission_facts
@@ -55,10 +56,10 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Show an AMI."""
     price = parse_price(arguments.price) if arguments.price else None
     query = compile_query(arguments.query)
-    cloud, images, image = open_image(arguments)
-    permissions, reason = find_permissions(images, image.image_id)
+    cloud, image = open_image(arguments)
+    permissions, reason = find_permissions(api_of(cloud), image.image_id)
     facts: dict[str, object] = {
-        "region": images.region,
+        "region": cloud.region,
         "Images": [image.facts],
         "launch_permissions": permission_facts(permissions),
         "launch_permissions_hidden_because": reason,

@@ -6,7 +6,7 @@ from bundler.cli.console import Console, Result
 from bundler.cli.image_changes import add_change_options, open_change
 from bundler.errors import UsageError
 from bundler.model.image import is_text
-from bundler.model.resource_tag import MAX_KEY_LENGTH, parse_tags
+from bundler.model.resource_tag import MAX_KEY_LENGTH, parse_tags, tag_elements
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +30,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     change = open_change(arguments)
     calls = []
     if tags:
-        elements = [{"Key": key, "Value": value} for key, value in tags]
-        calls.append(change.call("CreateTags", Tags=elements))
+        calls.append(change.call("CreateTags", Tags=tag_elements(tags)))
     if removed:
         keys = [{"Key": key} for key in removed]
         calls.append(change.call("DeleteTags", Tags=keys))

@@ -154,7 +154,8 @@ def test_describe(
     registry: Ec2ImageRegistry, stub: Stubber, image: dict[str, Any], state: ImageState, reason: str
 ) -> None:
     reply = described(Name="web", ImageLocation="images/web/web.manifest.xml", **image)
-    stub.add_response("describe_images", reply, {"ImageIds": [AMI_ID]})
+    asked = {"ImageIds": [AMI_ID], "IncludeDeprecated": True, "IncludeDisabled": True}
+    stub.add_response("describe_images", reply, asked)
     assert registry.describe(AMI_ID) == Ami(
         image_id=AMI_ID,
         name="web",

@@ -10,7 +10,7 @@ from botocore import xform_name
 from botocore.stub import Stubber
 
 from bundler.aws.ec2_api import Ec2Api
-from bundler.aws.images import Ec2Images
+from bundler.aws.images import find_image, find_images, read_launch_permissions
 from bundler.aws.retry import RetryPolicy
 from bundler.aws.session import Cloud
 from bundler.aws.transport import Transport, TransportSettings
@@ -32,9 +32,9 @@ def client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "EC2Client":
 
 
 @pytest.fixture
-def images(client: "EC2Client") -> Ec2Images:
+def api(client: "EC2Client") -> Ec2Api:
     policy = RetryPolicy(max_attempts=2, first_delay=0.001)
-    return Ec2Images(Ec2Api(client, Transport(TransportSettings(policy=policy))))
+    return Ec2Api(client, Transport(TransportSettings(policy=policy)))
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def call(operation: str, **parameters: object) -> Ec2Call:
     return Ec2Call(operation=operation, region="eu-west-1", parameters=parameters)
 
 
-def test_all_that_is_looked_for_is_asked_on_every_page(images: Ec2Images, stub: Stubber) -> None:
+def test_all_that_is_looked_for_is_asked_on_every_page(api: Ec2Api, stub: Stubber) -> None:
     request: dict[str, Any] = {
         "Owners": ["self", "amazon"],
         "ExecutableUsers": ["all"],
@@ -66,16 +66,16 @@ def test_all_that_is_looked_for_is_asked_on_every_page(images: Ec2Images, stub: 
         filters=(ImageFilter(name="name", values=("a", "b")),),
         includes=frozenset(("deprecated",)),
     )
-    assert [image.image_id for image in images.find(query)] == [IMAGE]
+    assert [image.image_id for image in find_images(api, query)] == [IMAGE]
 
 
-def test_no_owner_and_no_filter_are_not_asked_for(images: Ec2Images, stub: Stubber) -> None:
+def test_no_owner_and_no_filter_are_not_asked_for(api: Ec2Api, stub: Stubber) -> None:
     request = {"IncludeDeprecated": False, "IncludeDisabled": True, "MaxResults": 1000}
     stub.add_response("describe_images", {"Images": []}, request)
-    assert list(images.find(ImageQuery(includes=frozenset(("disabled",))))) == []
+    assert list(find_images(api, ImageQuery(includes=frozenset(("disabled",))))) == []
 
 
-def test_describing_keeps_all_that_ec2_tells(images: Ec2Images, stub: Stubber) -> None:
+def test_describing_keeps_all_that_ec2_tells(api: Ec2Api, stub: Stubber) -> None:
     moment = datetime(2026, 1, 31, tzinfo=UTC)
     told: dict[str, Any] = {
         "ImageId": IMAGE,
@@ -84,11 +84,12 @@ def test_describing_keeps_all_that_ec2_tells(images: Ec2Images, stub: Stubber) -
     }
     request = {"ImageIds": [IMAGE], "IncludeDeprecated": True, "IncludeDisabled": True}
     stub.add_response("describe_images", {"Images": [told]}, request)
-    facts = images.describe(IMAGE).facts
-    assert facts == {**told, "ScanResults": {"FindingScanDate": "2026-01-31T00:00:00+00:00"}}
+    image = find_image(api, IMAGE)
+    assert image is not None
+    assert image.facts == {**told, "ScanResults": {"FindingScanDate": "2026-01-31T00:00:00+00:00"}}
 
 
-def test_launch_permissions_in_order(images: Ec2Images, stub: Stubber) -> None:
+def test_launch_permissions_in_order(api: Ec2Api, stub: Stubber) -> None:
     organization = "arn:aws:organizations::123456789012:organization/o-abcdefghij"
     elements: list[dict[str, str]] = [
         {"Group": "all"},
@@ -101,7 +102,7 @@ def test_launch_permissions_in_order(images: Ec2Images, stub: Stubber) -> None:
         {"ImageId": IMAGE, "LaunchPermissions": elements},
         {"ImageId": IMAGE, "Attribute": "launchPermission"},
     )
-    assert [one.describe() for one in images.launch_permissions(IMAGE)] == [
+    assert [one.describe() for one in read_launch_permissions(api, IMAGE)] == [
         "account 111111111111",
         "account 222222222222",
         f"organization {organization}",
@@ -125,35 +126,35 @@ CALLS = [
 
 @pytest.mark.parametrize("one", CALLS, ids=[one.operation for one in CALLS])
 def test_what_a_plan_says_is_sent_and_can_be_asked_about(
-    images: Ec2Images, stub: Stubber, one: Ec2Call
+    api: Ec2Api, stub: Stubber, one: Ec2Call
 ) -> None:
     method = xform_name(one.operation)
     stub.add_response(method, {}, dict(one.parameters))
-    assert images.send(one, "change it") == ""
+    assert not api.send(one, "change it").get("Return")
     parameters = {**one.parameters, "DryRun": True}
     stub.add_client_error(method, "DryRunOperation", expected_params=parameters)
-    images.dry_run(one, "would change it")
+    api.dry_run(one, "would change it")
     stub.add_client_error(method, "UnauthorizedOperation", expected_params=parameters)
     with pytest.raises(AwsRefusedError, match=r"would change it: .*UnauthorizedOperation"):
-        images.dry_run(one, "would change it")
+        api.dry_run(one, "would change it")
 
 
-def test_a_change_that_was_not_made(images: Ec2Images, stub: Stubber) -> None:
+def test_a_change_that_was_not_made(api: Ec2Api, stub: Stubber) -> None:
     stub.add_response("disable_image", {"Return": False}, {"ImageId": IMAGE})
     with pytest.raises(AwsRefusedError, match="disable it: EC2 says that it was not done"):
-        images.send(call("DisableImage", ImageId=IMAGE), "disable it")
+        api.send(call("DisableImage", ImageId=IMAGE), "disable it")
 
 
-def test_throttling_is_ridden_out_and_told_in_the_end(images: Ec2Images, stub: Stubber) -> None:
+def test_throttling_is_ridden_out_and_told_in_the_end(api: Ec2Api, stub: Stubber) -> None:
     one = call("DisableImage", ImageId=IMAGE)
     for _ in range(3):
         stub.add_client_error("disable_image", "RequestLimitExceeded", http_status_code=503)
     with pytest.raises(TransferError, match=r"RequestLimitExceeded\); EC2 asks for fewer requests"):
-        images.send(one, "disable it")
+        api.send(one, "disable it")
     stub.add_response("disable_image", {"Return": True}, {"ImageId": IMAGE})
-    assert images.send(one, "disable it") == "True"
+    assert api.send(one, "disable it")["Return"] is True
 
 
-def test_parameters_are_checked_against_the_model(images: Ec2Images) -> None:
+def test_parameters_are_checked_against_the_model(api: Ec2Api) -> None:
     with pytest.raises(UsageError, match=r"disable it: .*Colour"):
-        images.send(call("DisableImage", ImageId=IMAGE, Colour="red"), "disable it")
+        api.send(call("DisableImage", ImageId=IMAGE, Colour="red"), "disable it")

@@ -6,6 +6,7 @@ import pytest
 
 from bundler.errors import UsageError
 from bundler.model.described_image import DescribedImage, ImageQuery, is_match
+from bundler.model.image import ImageState
 from bundler.model.permission import LaunchPermission, PermissionKind, read_permission
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -14,18 +15,10 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 def image(*, creation_date: str = "", location: str = "") -> DescribedImage:
     return DescribedImage(
         image_id="ami-1",
-        name="",
-        state="available",
-        state_reason="",
-        owner="",
-        owner_alias="",
-        architecture="",
+        state=ImageState.AVAILABLE,
         root_device_type="instance-store",
-        virtualization_type="",
         location=location,
         creation_date=creation_date,
-        is_public=False,
-        facts={},
     )
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from bundler.cli.changes import register_line
+from bundler.cli.register import register_line
 from bundler.errors import AwsRefusedError, BundlerError, TransferError
+from bundler.model.described_image import DescribedImage
 from bundler.model.device_mapping import DeviceMapping
 from bundler.model.image import Ami, Architecture, ImageLocation, ImageState
-from bundler.model.own_image import OwnImage
 from bundler.model.registration import Registration
 from bundler.workflow.register import register_freed_name
 from bundler.workflow.replace_image import replace_image
@@ -21,7 +21,7 @@ NEW = Registration(
     name="web",
     architecture=Architecture.X86_64,
 )
-OLD = OwnImage(
+OLD = DescribedImage(
     image_id="ami-01d",
     name="web",
     description="The old one.",

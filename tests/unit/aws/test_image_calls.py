@@ -8,14 +8,13 @@ import pytest
 from botocore.stub import Stubber
 
 from bundler.aws.ec2_api import Ec2Api
-from bundler.aws.image_changes import (
+from bundler.aws.image_calls import (
     copy_call,
     create_call,
     deregister_image,
-    find_image,
-    find_image_from,
 )
 from bundler.aws.image_uses import find_uses
+from bundler.aws.images import find_image, find_image_of
 from bundler.aws.instances import describe_instances, launch_call, launch_instances
 from bundler.aws.retry import RetryPolicy
 from bundler.aws.session import Cloud
@@ -401,7 +400,7 @@ def test_an_ami_is_read_as_it_was_registered(api: Ec2Api, stub: Stubber) -> None
         "DeregistrationProtection": "enabled-with-cooldown",
         "Tags": [*PAIRS, {"Key": "aws:x", "Value": "y"}],
     }
-    asked = {"ImageIds": [AMI], "IncludeDisabled": True}
+    asked = {"ImageIds": [AMI], "IncludeDeprecated": True, "IncludeDisabled": True}
     stub.add_response("describe_images", {"Images": [image]}, asked)
     found = find_image(api, AMI)
     assert found is not None
@@ -421,7 +420,7 @@ def test_an_ami_of_another_instance_is_not_ours(api: Ec2Api, stub: Stubber) -> N
     images = [{"ImageId": AMI, "Name": "web", "SourceInstanceId": INSTANCE}]
     for expected in (AMI, None):
         stub.add_response("describe_images", {"Images": images})
-        found = find_image_from(api, "web", INSTANCE if expected else "i-1")
+        found = find_image_of(api, "web", INSTANCE if expected else "i-1")
         assert (found and found.image_id) == expected
 
 
