@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from bundler.aws.errors import translated
+from bundler.aws.snapshots import read_snapshot
 from bundler.aws.transport import Transport
 from bundler.errors import AwsRefusedError, TransferError
 from bundler.model.snapshot import Snapshot, SnapshotRequest, SnapshotState
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
         StartSnapshotRequestTypeDef,
     )
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import SnapshotTypeDef
 
 UNFINISHED_TIMEOUT = 1440
 """Minutes after the last block until EBS gives up a snapshot that nobody seals: a day, for an
@@ -160,7 +160,7 @@ class EbsSnapshotStore:
 
         def attempt() -> None:
             snapshots = self._ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"]
-            state = _snapshot(snapshots[0]).state if snapshots else None
+            state = read_snapshot(snapshots[0]).state if snapshots else None
             if state is SnapshotState.PENDING:
                 raise TransferError(f"{refusal}; and it is still pending", code=refusal.code)
             if state is not SnapshotState.COMPLETED:
@@ -184,7 +184,7 @@ class EbsSnapshotStore:
             if error.code == "InvalidSnapshot.NotFound":
                 return None
             raise
-        return _snapshot(snapshots[0]) if snapshots else None
+        return read_snapshot(snapshots[0]) if snapshots else None
 
     def cancel(self) -> None:
         """Give up what is still on its way, without waiting for it."""
@@ -198,14 +198,3 @@ def _reason(error: AwsRefusedError) -> str:
         return ""
     told: dict[str, object] = {**cause.response}
     return str(told.get("Reason") or "")
-
-
-def _snapshot(found: "SnapshotTypeDef") -> Snapshot:
-    try:
-        state = SnapshotState(found["State"])
-    except (KeyError, ValueError):
-        # A state that EC2 has invented since is neither good nor bad.
-        state = SnapshotState.PENDING
-    return Snapshot(
-        snapshot_id=found["SnapshotId"], state=state, message=found.get("StateMessage", "")
-    )

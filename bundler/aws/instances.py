@@ -1,4 +1,4 @@
-"""Instances: launch them, and see what becomes of them."""
+"""Instances: which types there are for an AMI, launch them, and see what becomes of them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,9 +6,13 @@ from typing import Any
 from bundler.aws.ec2_api import Ec2Api
 from bundler.errors import AwsRefusedError
 from bundler.model.ec2_call import Ec2Call
+from bundler.model.image import Architecture, VirtualizationType
 from bundler.model.image_change import LaunchSpec
 from bundler.model.instance import Instance
 from bundler.model.resource_tag import tag_specifications
+
+PAGE_SIZE = 100
+"""Types of one reply.  Source: DescribeInstanceTypes, `MaxResults`."""
 
 
 def launch_call(spec: LaunchSpec, region: str) -> Ec2Call:
@@ -74,6 +78,34 @@ def require_instance(api: Ec2Api, instance_id: str, command: str) -> Instance:
             code="InvalidInstanceID.NotFound",
         )
     return found[0]
+
+
+def find_instance_types(
+    api: Ec2Api,
+    *,
+    architecture: Architecture | None,
+    virtualization_type: VirtualizationType,
+) -> tuple[str, ...]:
+    """Names, in order, of the region's types that boot such an S3-backed AMI.
+
+    Raises:
+        AwsRefusedError: EC2 refused.
+        TransferError: EC2 could not be reached.
+    """
+    wanted = {
+        "supported-root-device-type": "instance-store",
+        "supported-virtualization-type": virtualization_type.value,
+    }
+    if architecture:
+        wanted["processor-info.supported-architecture"] = architecture.value
+    found = api.pages(
+        "DescribeInstanceTypes",
+        "InstanceTypes",
+        "look for instance types that boot S3-backed AMIs",
+        Filters=[{"Name": name, "Values": [value]} for name, value in wanted.items()],
+        MaxResults=PAGE_SIZE,
+    )
+    return tuple(sorted(item["InstanceType"] for item in found))
 
 
 def _read(item: Mapping[str, Any]) -> Instance:

@@ -6,8 +6,8 @@ from typing import Any
 from bundler.aws.ec2_api import Ec2Api
 from bundler.errors import AwsRefusedError
 from bundler.model.ec2_call import Ec2Call
-from bundler.model.instance import SnapshotState
 from bundler.model.resource_tag import tag_specifications
+from bundler.model.snapshot import Snapshot, SnapshotState
 
 REQUEST_TAG = "ami-bundler:request"
 """Key of the tag by which snapshots are found whose making was never answered."""
@@ -33,7 +33,7 @@ def delete_snapshot(api: Ec2Api, snapshot_id: str) -> bool:
     return True
 
 
-def describe_snapshots(api: Ec2Api, snapshot_ids: Sequence[str]) -> tuple[SnapshotState, ...]:
+def describe_snapshots(api: Ec2Api, snapshot_ids: Sequence[str]) -> tuple[Snapshot, ...]:
     """DescribeSnapshots, of those that EC2 knows (yet).
 
     Raises:
@@ -45,7 +45,7 @@ def describe_snapshots(api: Ec2Api, snapshot_ids: Sequence[str]) -> tuple[Snapsh
     # A filter, unlike a list of ids, finds what there is when one is not there.
     filters = [{"Name": "snapshot-id", "Values": list(snapshot_ids)}]
     items = api.pages("DescribeSnapshots", "Snapshots", "describe snapshots", Filters=filters)
-    return tuple(map(_read, items))
+    return tuple(map(read_snapshot, items))
 
 
 def snapshots_call(instance_id: str, region: str, *, description: str, request_id: str) -> Ec2Call:
@@ -78,11 +78,17 @@ def create_snapshots(api: Ec2Api, call: Ec2Call, request_id: str) -> tuple[str, 
     return tuple(item["SnapshotId"] for item in items)
 
 
-def _read(item: Mapping[str, Any]) -> SnapshotState:
-    digits = str(item.get("Progress", "")).rstrip("%")
-    return SnapshotState(
-        snapshot_id=item["SnapshotId"],
-        state=str(item.get("State", "pending")),
+def read_snapshot(told: Mapping[str, Any]) -> Snapshot:
+    """A snapshot in a reply of DescribeSnapshots."""
+    try:
+        state = SnapshotState(told.get("State", SnapshotState.PENDING))
+    except ValueError:
+        # A state that EC2 has invented since is neither good nor bad.
+        state = SnapshotState.PENDING
+    digits = told.get("Progress", "").rstrip("%")
+    return Snapshot(
+        snapshot_id=told["SnapshotId"],
+        state=state,
         progress=int(digits) if digits.isdecimal() else 0,
-        message=str(item.get("StateMessage", "")),
+        message=told.get("StateMessage", ""),
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cached_property
 
-from bundler.aws.instance_types import find_instance_types
+from bundler.aws.instances import find_instance_types
 from bundler.aws.probe import measure_skew
 from bundler.aws.remedies import CREDENTIAL_CODES
 from bundler.aws.session import (
@@ -16,7 +16,7 @@ from bundler.aws.session import (
     partition,
 )
 from bundler.aws.sts import find_caller
-from bundler.cli.cloud import open_cloud, registry_of
+from bundler.cli.cloud import api_of, open_cloud, registry_of
 from bundler.cli.doctor_case import NO_URL, Case
 from bundler.cli.doctor_local import virtualization_type
 from bundler.errors import AwsRefusedError, TransferError, UsageError
@@ -127,8 +127,7 @@ class CloudChecks:
         """What can run the result."""
         try:
             names = find_instance_types(
-                self.cloud.ec2(),
-                self.cloud.transport,
+                api_of(self.cloud),
                 architecture=self._case.architecture,
                 virtualization_type=virtualization_type(self._case),
             )

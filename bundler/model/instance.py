@@ -1,4 +1,4 @@
-"""Instances and snapshots, as far as those who wait for them need to know."""
+"""Instances, as far as those who wait for them need to know."""
 
 from dataclasses import dataclass
 
@@ -16,16 +16,3 @@ class Instance:
     """instance-store or ebs."""
     private_address: str
     public_address: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotState:
-    """How far a snapshot is (DescribeSnapshots)."""
-
-    snapshot_id: str
-    state: str
-    """pending, completed, error, recoverable or recovering."""
-    progress: int
-    """Percent."""
-    message: str
-    """Why it failed."""

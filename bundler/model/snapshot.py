@@ -6,6 +6,7 @@ from enum import StrEnum
 from bundler.errors import InputError, UsageError
 from bundler.model.bundle import MIB
 from bundler.model.image import is_text
+from bundler.model.resource_tag import Tag
 
 BLOCK_SIZE = 512 * 1024
 """Bytes of a block.  Source: PutSnapshotBlock, `DataLength`."""
@@ -42,8 +43,7 @@ class SnapshotRequest:
     volume_size: int
     """GiB."""
     description: str = ""
-    tags: tuple[tuple[str, str], ...] = ()
-    """Keys and values."""
+    tags: tuple[Tag, ...] = ()
 
     def __post_init__(self) -> None:
         if not is_text(self.description) or len(self.description) > MAX_DESCRIPTION_LENGTH:
@@ -59,6 +59,8 @@ class Snapshot:
 
     snapshot_id: str
     state: SnapshotState
+    progress: int = 0
+    """Percent."""
     message: str = ""
     """Why it is in error; empty when EC2 gives no reason."""
 

@@ -3,18 +3,19 @@
 from collections.abc import Callable, Sequence
 
 from bundler.errors import AwsRefusedError, TransferError
-from bundler.model.instance import Instance, SnapshotState
+from bundler.model.instance import Instance
+from bundler.model.snapshot import Snapshot, SnapshotState
 from bundler.workflow.wait import Patience, wait_until
 
 LookAtInstances = Callable[[Sequence[str]], tuple[Instance, ...]]
 """DescribeInstances of these ids; those that EC2 does not know yet are left out."""
 
-LookAtSnapshots = Callable[[Sequence[str]], tuple[SnapshotState, ...]]
+LookAtSnapshots = Callable[[Sequence[str]], tuple[Snapshot, ...]]
 """DescribeSnapshots of these ids; those that EC2 does not know yet are left out."""
 
 _STARTING = "pending"
 _RUNNING = "running"
-_FAILED_SNAPSHOTS = ("error", "recoverable", "recovering")
+_DONE = SnapshotState.COMPLETED
 
 
 def wait_until_running(
@@ -66,12 +67,12 @@ def wait_for_snapshots(
     def look() -> tuple[bool | None, str]:
         states = look_at(snapshot_ids)
         for one in states:
-            if one.state in _FAILED_SNAPSHOTS:
+            if one.state not in (_DONE, SnapshotState.PENDING):
                 raise AwsRefusedError(
                     f"wait for snapshot {one.snapshot_id}: expected it to be completed, got "
-                    f"{one.state}: {one.message or 'EC2 gives no reason'}"
+                    f"{one.state.value}: {one.message or 'EC2 gives no reason'}"
                 )
-        is_done = sum(one.state == "completed" for one in states) == len(snapshot_ids)
+        is_done = sum(one.state is _DONE for one in states) == len(snapshot_ids)
         return (True if is_done else None), describe_progress(states)
 
     def too_late(state: str) -> TransferError:
@@ -83,9 +84,9 @@ def wait_for_snapshots(
     wait_until(look, patience, too_late)
 
 
-def describe_progress(states: Sequence[SnapshotState]) -> str:
+def describe_progress(states: Sequence[Snapshot]) -> str:
     """How far snapshots are on average, in words; empty when there are none."""
     if not states:
         return ""
-    done = [100 if one.state == "completed" else one.progress for one in states]
+    done = [100 if one.state is _DONE else one.progress for one in states]
     return f"snapshots {sum(done) // len(done)} %"

@@ -4,8 +4,12 @@ import argparse
 import uuid
 from functools import partial
 
-from bundler.aws.instance_types import find_instance_types
-from bundler.aws.instances import describe_instances, launch_call, launch_instances
+from bundler.aws.instances import (
+    describe_instances,
+    find_instance_types,
+    launch_call,
+    launch_instances,
+)
 from bundler.aws.session import Cloud
 from bundler.cli.cloud import api_of
 from bundler.cli.console import Console, Result
@@ -110,8 +114,7 @@ def check_instance_type(cloud: Cloud, image: DescribedImage, instance_type: str)
     """
     virtualization = choice("virtualization", image.virtualization_type, VirtualizationType)
     names = find_instance_types(
-        cloud.ec2(),
-        cloud.transport,
+        api_of(cloud),
         architecture=choice("architecture", image.architecture, Architecture),
         virtualization_type=virtualization,
     )

@@ -10,8 +10,9 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
+from bundler.aws.ec2_api import Ec2Api
 from bundler.aws.errors import translated
-from bundler.aws.instance_types import find_instance_types
+from bundler.aws.instances import find_instance_types
 from bundler.aws.probe import measure_skew, remove_versions
 from bundler.aws.session import Cloud, is_listed_region
 from bundler.aws.sts import Caller, find_caller
@@ -120,8 +121,7 @@ def test_all_versions_of_one_object_are_removed(s3: "S3Client", s3_stub: Stubber
 
 def find(client: "EC2Client", architecture: Architecture | None = None) -> tuple[str, ...]:
     return find_instance_types(
-        client,
-        Transport(),
+        Ec2Api(client, Transport()),
         architecture=architecture,
         virtualization_type=VirtualizationType.PARAVIRTUAL,
     )

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from bundler.errors import AwsRefusedError, TransferError
-from bundler.model.instance import Instance, SnapshotState
+from bundler.model.instance import Instance
+from bundler.model.snapshot import Snapshot, SnapshotState
 from bundler.workflow.wait import Patience
 from bundler.workflow.wait_ec2 import wait_for_snapshots, wait_until_running
 
@@ -20,7 +21,7 @@ ONE = Instance(
     public_address="",
 )
 TWO = replace(ONE, instance_id="i-2")
-SNAPSHOT = SnapshotState(snapshot_id="snap-1", state="pending", progress=10, message="")
+SNAPSHOT = Snapshot(snapshot_id="snap-1", state=SnapshotState.PENDING, progress=10)
 
 
 @dataclass(slots=True)
@@ -78,11 +79,11 @@ def test_snapshots_are_followed() -> None:
             (),
             (SNAPSHOT,),
             (replace(SNAPSHOT, progress=99),),
-            (replace(SNAPSHOT, state="completed", progress=0),),
+            (replace(SNAPSHOT, state=SnapshotState.COMPLETED, progress=0),),
         ]
     )
 
-    def look(ids: Sequence[str]) -> tuple[SnapshotState, ...]:
+    def look(ids: Sequence[str]) -> tuple[Snapshot, ...]:
         assert ids == ["snap-1"]
         return next(looks)
 
@@ -92,7 +93,7 @@ def test_snapshots_are_followed() -> None:
 
 
 def test_a_snapshot_that_fails_ends_the_wait() -> None:
-    failed = replace(SNAPSHOT, state="error", message="the KMS key is disabled")
+    failed = replace(SNAPSHOT, state=SnapshotState.ERROR, message="the KMS key is disabled")
     with pytest.raises(AwsRefusedError, match=r"snap-1: .* got error: the KMS key is disabled"):
         wait_for_snapshots(lambda ids: (failed,), ["snap-1"], World().patience())
     with pytest.raises(TransferError, match=r"snap-1: after 5 seconds .*: snapshots 10 %"):
