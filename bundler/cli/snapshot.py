@@ -30,7 +30,9 @@ from bundler.workflow.snapshot_state import (
     describe_image,
     state_name,
 )
-from bundler.workflow.write_snapshot import WrittenSnapshot, wait_for_snapshot
+from bundler.workflow.wait import Patience
+from bundler.workflow.wait_ec2 import SNAPSHOT_TIMEOUT, wait_for_snapshots
+from bundler.workflow.write_snapshot import WrittenSnapshot
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -125,8 +127,16 @@ def wait(
     if no_wait:
         return SnapshotState.PENDING
     console.note(f"waiting until snapshot {snapshot_id} is completed")
-    found = wait_for_snapshot(store, snapshot_id, sleep=time.sleep, clock=time.monotonic)
-    return found.state
+    patience = Patience(
+        sleep=time.sleep,
+        clock=time.monotonic,
+        timeout=SNAPSHOT_TIMEOUT,
+        tell=lambda state: console.note(f"{snapshot_id}: {state}"),
+    )
+    wait_for_snapshots(
+        lambda ids: tuple(one for one in map(store.describe, ids) if one), [snapshot_id], patience
+    )
+    return SnapshotState.COMPLETED
 
 
 def snapshot_facts(

@@ -13,6 +13,9 @@ LookAtInstances = Callable[[Sequence[str]], tuple[Instance, ...]]
 LookAtSnapshots = Callable[[Sequence[str]], tuple[Snapshot, ...]]
 """DescribeSnapshots of these ids; those that EC2 does not know yet are left out."""
 
+SNAPSHOT_TIMEOUT = 3600.0
+"""Seconds until a sealed snapshot must be completed; EBS takes a few.  Our choice."""
+
 _STARTING = "pending"
 _RUNNING = "running"
 _DONE = SnapshotState.COMPLETED

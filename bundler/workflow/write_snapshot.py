@@ -9,18 +9,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain
 
-from bundler.errors import AwsRefusedError, InputError, TransferError
+from bundler.errors import InputError
 from bundler.model.bundle import Chunk
-from bundler.model.snapshot import BLOCK_SIZE, Snapshot, SnapshotRequest, SnapshotState
+from bundler.model.snapshot import BLOCK_SIZE, SnapshotRequest, SnapshotState
 from bundler.stages.blocks import to_blocks
 from bundler.workflow.snapshot_ports import SnapshotStore
 from bundler.workflow.snapshot_state import EarlierSnapshot, SnapshotLog
-
-SNAPSHOT_TIMEOUT = 3600.0
-"""Seconds until a sealed snapshot must be completed; EBS takes a few.  Our choice."""
-
-POLL_INTERVAL = 5.0
-"""Seconds between two looks at a snapshot.  Our choice; EC2's own waiter takes 15."""
 
 GRACE = 2.0
 """Most seconds that a failed run waits for blocks that are on their way: a connection may hang."""
@@ -166,40 +160,3 @@ class _BlockSender:
                 f"write snapshot {self._snapshot_id}: an earlier run has completed it, but block "
                 f"{index} of the image is another now; --no-resume makes a new snapshot"
             )
-
-
-def wait_for_snapshot(
-    store: SnapshotStore,
-    snapshot_id: str,
-    *,
-    sleep: Callable[[float], object],
-    clock: Callable[[], float],
-    timeout: float = SNAPSHOT_TIMEOUT,
-    poll: float = POLL_INTERVAL,
-) -> Snapshot:
-    """Wait until a sealed snapshot is completed.
-
-    `clock` gives seconds that never go back; `timeout` and `poll` are seconds.
-
-    Raises:
-        AwsRefusedError: the snapshot is in a state from which it never completes.
-        TransferError: EC2 could not be reached, or it was not completed in time.
-    """
-    deadline = clock() + timeout
-    while True:
-        found = store.describe(snapshot_id)
-        state = "unknown to EC2" if found is None else found.state.value
-        if found is not None and found.state is SnapshotState.COMPLETED:
-            return found
-        if found is not None and found.state is not SnapshotState.PENDING:
-            raise AwsRefusedError(
-                f"wait for snapshot {snapshot_id}: expected it to be completed, got {state}: "
-                f"{found.message or 'EC2 gives no reason'}"
-            )
-        remaining = deadline - clock()
-        if remaining <= 0:
-            raise TransferError(
-                f"wait for snapshot {snapshot_id}: all of it is sent, but after {timeout:g} "
-                f"seconds it is {state}; look again later"
-            )
-        sleep(min(poll, remaining))

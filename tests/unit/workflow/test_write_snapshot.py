@@ -7,10 +7,10 @@ from hashlib import sha256
 
 import pytest
 
-from bundler.errors import AwsRefusedError, BundlerError, InputError, TransferError
+from bundler.errors import BundlerError, InputError, TransferError
 from bundler.model.snapshot import BLOCK_SIZE, Snapshot, SnapshotRequest, SnapshotState
 from bundler.workflow.snapshot_state import EarlierSnapshot, SnapshotLog
-from bundler.workflow.write_snapshot import wait_for_snapshot, write_snapshot
+from bundler.workflow.write_snapshot import write_snapshot
 
 REQUEST = SnapshotRequest(volume_size=1)
 TOKEN = "t"  # noqa: S105 - a client token is no secret
@@ -121,41 +121,3 @@ def test_a_failed_block_ends_the_run() -> None:
     with pytest.raises(TransferError, match="no"):
         write(store, iter([(0, b"x" * 50 * BLOCK_SIZE)]))
     assert "complete" not in " ".join(store.calls)
-
-
-PENDING, COMPLETED = SnapshotState.PENDING, SnapshotState.COMPLETED
-
-
-def wait(*states: SnapshotState | None) -> list[float]:
-    """Wait for a snapshot that goes through these states; the pauses."""
-    now = 0.0
-    pauses: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-        pauses.append(seconds)
-
-    wait_for_snapshot(
-        MemorySnapshotStore(states=list(states)),
-        "snap-1",
-        sleep=sleep,
-        clock=lambda: now,
-        timeout=12,
-        poll=5,
-    )
-    return pauses
-
-
-def test_waiting_ends_when_it_is_completed() -> None:
-    assert wait(COMPLETED) == []
-    assert wait(None, PENDING, COMPLETED) == [5, 5]
-
-
-def test_waiting_ends_when_it_failed_or_takes_too_long() -> None:
-    with pytest.raises(AwsRefusedError, match="expected it to be completed, got error: why"):
-        wait(PENDING, SnapshotState.ERROR)
-    with pytest.raises(TransferError, match="after 12 seconds it is pending"):
-        wait(PENDING)
-    with pytest.raises(TransferError, match="after 12 seconds it is unknown to EC2"):
-        wait(None)
