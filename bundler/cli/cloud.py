@@ -22,6 +22,7 @@ from bundler.cli.options import parse_count, parse_seconds, parse_size
 from bundler.errors import AwsRefusedError, InUseError, TransferError, UsageError
 from bundler.model.file_name import manifest_name
 from bundler.model.image import ImageLocation
+from bundler.model.resource_tag import parse_tags
 from bundler.workflow.ports import Advance
 from bundler.workflow.registered import find_registered
 from bundler.workflow.upload import FoundBundle
@@ -107,12 +108,12 @@ def prepare_bucket(
     arguments: argparse.Namespace, cloud: Cloud, location: ImageLocation, console: Console
 ) -> None:
     """Make sure that the bucket is there and takes what will be put, or create it."""
-    tags = dict(_tag(word) for word in arguments.bucket_tag)
+    tags = parse_tags(arguments.bucket_tag, "--bucket-tag")
     bucket = S3Bucket(cloud.s3(), location.bucket, cloud.transport)
     is_new = bucket.prepare(
         acl="" if arguments.acl == NO_ACL else arguments.acl,
         enable_acls=arguments.enable_acls,
-        tags=tags,
+        tags=dict(tags),
     )
     if is_new:
         console.warn(f"there was no bucket {bucket.url}: it is created, in {cloud.region}")
@@ -178,10 +179,3 @@ def describe_transfer(facts: Mapping[str, int]) -> str:
     if facts["retry_count"]:
         words.append(f"{facts['retry_count']} requests repeated")
     return ", ".join(words)
-
-
-def _tag(word: str) -> tuple[str, str]:
-    key, equals, value = word.partition("=")
-    if not key or not equals:
-        raise UsageError(f"--bucket-tag {word!r}: expected KEY=VALUE")
-    return key, value

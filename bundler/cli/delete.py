@@ -5,7 +5,11 @@ import argparse
 from bundler.aws.bucket import S3Bucket
 from bundler.cli.cloud import registry_of
 from bundler.cli.console import Console, Result, printable
-from bundler.cli.options import add_cloud_options, add_transfer_options, parse_path
+from bundler.cli.options import (
+    add_certificate_option,
+    add_cloud_options,
+    add_transfer_options,
+)
 from bundler.cli.stored import StoredBundle, open_stored
 from bundler.cli.table import format_size
 from bundler.errors import (
@@ -25,13 +29,7 @@ from bundler.workflow.registered import find_registered
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("location", metavar="s3://BUCKET/NAME.manifest.xml")
-    parser.add_argument(
-        "--cert",
-        "-c",
-        type=parse_path,
-        metavar="PEM",
-        help="of whoever signed; checks the signature",
-    )
+    add_certificate_option(parser)
     parser.add_argument(
         "--yes", "-y", action="store_true", help="do not ask; needed where there is no terminal"
     )

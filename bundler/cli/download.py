@@ -5,6 +5,7 @@ import argparse
 from bundler.cli.cloud import describe_transfer, transfer_facts
 from bundler.cli.console import Console, Result
 from bundler.cli.options import (
+    add_certificate_option,
     add_cloud_options,
     add_force_option,
     add_resume_option,
@@ -22,13 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("location", metavar="s3://BUCKET/NAME.manifest.xml")
     parser.add_argument("--directory", "-d", type=parse_path, required=True, metavar="DIR")
-    parser.add_argument(
-        "--cert",
-        "-c",
-        type=parse_path,
-        metavar="PEM",
-        help="of whoever signed; checks the signature",
-    )
+    add_certificate_option(parser)
     add_force_option(parser, "files of those names")
     add_resume_option(parser)
     add_transfer_options(parser)

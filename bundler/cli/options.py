@@ -177,6 +177,24 @@ def is_url(text: str) -> bool:
     return text.startswith("s3://")
 
 
+def add_certificate_option(parser: argparse.ArgumentParser) -> None:
+    """--cert, of a bundle that is there."""
+    parser.add_argument(
+        "--cert",
+        "-c",
+        type=parse_path,
+        metavar="PEM",
+        help="of whoever signed; checks the signature",
+    )
+
+
+def add_parts_option(parser: argparse.ArgumentParser) -> None:
+    """--parts."""
+    parser.add_argument(
+        "--parts", "-s", type=parse_path, metavar="DIR", help="default: the manifest's directory"
+    )
+
+
 def add_passphrase_option(parser: argparse.ArgumentParser) -> None:
     """--passphrase-file."""
     parser.add_argument(

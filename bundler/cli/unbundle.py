@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from bundler.cli.console import Console, Result
 from bundler.cli.options import (
+    add_certificate_option,
     add_cloud_options,
     add_force_option,
+    add_parts_option,
     add_passphrase_option,
     add_transfer_options,
     is_url,
@@ -45,16 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--key", "-k", type=parse_path, metavar="PEM", help="private key (default: EC2_PRIVATE_KEY)"
     )
     parser.add_argument("--output", "-o", type=parse_path, required=True, metavar="IMAGE")
-    parser.add_argument(
-        "--cert",
-        "-c",
-        type=parse_path,
-        metavar="PEM",
-        help="of whoever signed; checks the signature",
-    )
-    parser.add_argument(
-        "--parts", "-s", type=parse_path, metavar="DIR", help="default: the manifest's directory"
-    )
+    add_certificate_option(parser)
+    add_parts_option(parser)
     parser.add_argument(
         "--as-ec2", action="store_true", help="the key is the cloud's, not the user's"
     )

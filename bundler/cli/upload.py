@@ -17,6 +17,7 @@ from bundler.cli.console import Console, Result
 from bundler.cli.options import (
     add_cloud_options,
     add_force_option,
+    add_parts_option,
     add_resume_option,
     add_transfer_options,
     is_url,
@@ -34,9 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("manifest", type=parse_path, metavar="MANIFEST")
     parser.add_argument("location", metavar="s3://BUCKET/PREFIX")
-    parser.add_argument(
-        "--parts", "-s", type=parse_path, metavar="DIR", help="default: the manifest's directory"
-    )
+    add_parts_option(parser)
     add_bucket_options(parser)
     add_force_option(parser, "a bundle of that name")
     add_resume_option(parser)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from bundler.cli.console import Console, Result
 from bundler.cli.options import (
+    add_certificate_option,
     add_cloud_options,
+    add_parts_option,
     add_passphrase_option,
     add_transfer_options,
     is_url,
@@ -39,16 +41,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("manifest", metavar="MANIFEST", help="a file, or s3://BUCKET/KEY")
-    parser.add_argument(
-        "--cert",
-        "-c",
-        type=parse_path,
-        metavar="PEM",
-        help="of whoever signed; checks the signature",
-    )
-    parser.add_argument(
-        "--parts", "-s", type=parse_path, metavar="DIR", help="default: the manifest's directory"
-    )
+    add_certificate_option(parser)
+    add_parts_option(parser)
     parser.add_argument(
         "--deep",
         action="store_true",

@@ -1,4 +1,4 @@
-"""Tags of EC2's resources."""
+"""Tags of EC2's resources, and of S3's buckets, for which the same rules hold."""
 
 from collections.abc import Iterable, Sequence
 
