@@ -11,10 +11,11 @@ from bundler.aws.ebs import EbsSnapshotStore
 from bundler.aws.ebs_reader import EbsBlockReader
 from bundler.aws.retry import RetryPolicy
 from bundler.aws.transport import TransportSettings
+from bundler.embedded.ebs import BLOCK_SIZE
 from bundler.errors import AwsRefusedError, TransferError
 from bundler.model.snapshot import SnapshotRequest, SnapshotState
 from tests.support.cloud import CloudServer, Fault, FaultKind, Reply, cloud_server, open_cloud
-from tests.support.ebs import BLOCK_SIZE, ebs_error
+from tests.support.ebs import ebs_error, only_snapshot
 from tests.support.faults import FOREVER, Request
 
 SETTINGS = TransportSettings(policy=RetryPolicy(max_attempts=4, first_delay=0.01))
@@ -117,13 +118,13 @@ def test_sealed_twice(server: CloudServer, store: EbsSnapshotStore, pending: str
 def test_sealing_takes_its_time(server: CloudServer, store: EbsSnapshotStore, pending: str) -> None:
     """The reply was lost, the same request is refused, and EC2 shows it as pending for a while."""
     server.faults.add(Fault(kind=FaultKind.DROP_RESPONSE, path="/completion/"))
-    snapshot = server.ebs.only()
+    snapshot = only_snapshot(server.ebs)
     looks: list[Request] = []
 
     def intercept(request: Request) -> None:
         if request.path == "/":
             looks.append(request)
-            snapshot.in_ec2.status = "pending" if len(looks) < 3 else "completed"
+            snapshot.shown.status = "pending" if len(looks) < 3 else "completed"
 
     server.intercept = intercept
     complete(store, pending)
