@@ -194,7 +194,7 @@ def check_format(arguments: argparse.Namespace, source: ImageSource) -> None:
         HostError: it cannot be read.
     """
     if arguments.type == ImageType.MACHINE:
-        check_raw(find_format(source), source.path)
+        check_raw(find_format(source), source.label)
 
 
 def _architecture(arguments: argparse.Namespace, source: ImageSource) -> Architecture:

@@ -98,7 +98,7 @@ class LocalChecks:
             yield Finding.skip("contents", f"--type {self._arguments.type} is given")
             return
         kind = virtualization_type(self._case)
-        yield from check_contents(self._contents, self._source.path, kind)
+        yield from check_contents(self._contents, self._source.label, kind)
 
     def architecture(self) -> Iterator[Finding]:
         """What the image is built for."""

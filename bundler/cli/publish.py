@@ -194,12 +194,12 @@ def _check_image(arguments: argparse.Namespace, source: ImageSource, console: Co
     kind = choice("--virtualization-type", arguments.virtualization_type, VirtualizationType)
     contents = find_contents(source)
     asked = choice("--arch", arguments.arch, Architecture) if arguments.arch else None
-    findings = [*check_contents(contents, source.path, kind)]
+    findings = [*check_contents(contents, source.label, kind)]
     if asked and contents.architecture:
         findings += check_architecture(contents.architecture, asked, asked)
     for finding in findings:
         if finding.status is Status.WARN:
-            console.warn(f"{source.path}: {finding.message}; {finding.remedy}")
+            console.warn(f"{source.label}: {finding.message}; {finding.remedy}")
 
 
 def _plan(arguments: argparse.Namespace, source: ImageSource) -> BundlePlan:

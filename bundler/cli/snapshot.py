@@ -72,7 +72,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     path: Path = arguments.image
     wanted = tags(arguments)
     with ImageSource.open(path) as source, ExitStack() as stack:
-        check_raw(find_format(source), path)
+        check_raw(find_format(source), source.label)
         request = SnapshotRequest(
             volume_size=volume_size(source.size),
             description=arguments.description,
