@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Protocol
 
+from bundler.embedded.ebs_rules import EbsError, check_start, invalid
+
 BLOCK_SIZE = 524288
 """Bytes of a block."""
 
@@ -22,27 +24,8 @@ BLOCKS_PER_GIB = 2048
 PAGE_SIZE = 100
 """Most blocks of a page: AWS may give fewer than are asked for."""
 
-_START_MEMBERS = frozenset(
-    (
-        "VolumeSize",
-        "ParentSnapshotId",
-        "Tags",
-        "Description",
-        "ClientToken",
-        "Encrypted",
-        "Timeout",
-    )
-)
-
-
-class EbsError(Exception):
-    """An error that the client gets."""
-
-    def __init__(self, status: int, code: str, message: str, reason: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.reason = reason
+PAGE_SPAN = 1024
+"""Most indexes that a page looks at: one may be empty, and yet not be the last one."""
 
 
 class ShownSnapshot(Protocol):
@@ -107,12 +90,17 @@ class EmbeddedEbs:
         """All of them, in the order in which they were answered."""
         self._snapshots: dict[str, EbsSnapshot] = {}
         self._tokens: dict[str, str] = {}
+        self._expired_count = 0
         self._lock = threading.Lock()
 
     @property
     def snapshots(self) -> dict[str, EbsSnapshot]:
         """Those that are there, by their ids."""
         return {key: made for key, made in self._snapshots.items() if not made.shown.is_gone}
+
+    def expire_tokens(self) -> None:
+        """Let the block tokens of all listings so far be valid no more, as after 7 days."""
+        self._expired_count += 1
 
     def start(
         self, request: dict[str, Any], show: Callable[[dict[str, Any]], ShownSnapshot]
@@ -122,7 +110,7 @@ class EmbeddedEbs:
         Raises:
             EbsError: the request breaks a rule.
         """
-        _check_start(request)
+        check_start(request)
         parent_blocks = self._parent_blocks(request)
         token = str(request.get("ClientToken", ""))
         with self._lock:
@@ -205,18 +193,19 @@ class EmbeddedEbs:
         if token := query.get("pageToken"):
             first = _parse_page_token(snapshot_id, token)
         indexes = sorted(index for index in snapshot.blocks if index >= first)
-        page, rest = indexes[: min(most, PAGE_SIZE)], indexes[min(most, PAGE_SIZE) :]
+        page = [index for index in indexes if index < first + PAGE_SPAN][: min(most, PAGE_SIZE)]
+        following = page[-1] + 1 if len(page) == min(most, PAGE_SIZE) else first + PAGE_SPAN
         answer: dict[str, Any] = {
             "Blocks": [
-                {"BlockIndex": index, "BlockToken": block_token(snapshot_id, index)}
+                {"BlockIndex": index, "BlockToken": self._block_token(snapshot_id, index)}
                 for index in page
             ],
             "ExpiryTime": (datetime.now(UTC) + timedelta(days=7)).timestamp(),
             "VolumeSize": snapshot.volume_size,
             "BlockSize": BLOCK_SIZE,
         }
-        if rest:
-            answer["NextToken"] = base64.b64encode(f"{snapshot_id}:{rest[0]}".encode()).decode()
+        if any(index >= following for index in indexes):
+            answer["NextToken"] = base64.b64encode(f"{snapshot_id}:{following}".encode()).decode()
         return answer
 
     def get(self, snapshot_id: str, index: int, query: dict[str, str]) -> bytes:
@@ -228,9 +217,13 @@ class EmbeddedEbs:
         blocks = self._find_completed(snapshot_id).blocks
         if index not in blocks:
             raise invalid("The snapshot has no such block.", "INVALID_BLOCK")
-        if query.get("blockToken") != block_token(snapshot_id, index):
+        if query.get("blockToken") != self._block_token(snapshot_id, index):
             raise invalid("The block token is not the block's.", "INVALID_BLOCK_TOKEN")
         return blocks[index]
+
+    def _block_token(self, snapshot_id: str, index: int) -> str:
+        """What the newest listing lets a block be read by."""
+        return block_checksum(f"{snapshot_id}/{index}/{self._expired_count}".encode())
 
     def _find(self, snapshot_id: str) -> EbsSnapshot:
         if not re.fullmatch(r"snap-[0-9a-f]+", snapshot_id):
@@ -252,43 +245,14 @@ class EmbeddedEbs:
         return snapshot
 
 
-def invalid(message: str, reason: str = "INVALID_PARAMETER_VALUE") -> EbsError:
-    """What is said of a request that breaks a rule."""
-    return EbsError(400, "ValidationException", message, reason)
-
-
 def block_checksum(block: bytes) -> str:
     """SHA-256 as EBS writes it."""
     return base64.b64encode(sha256(block).digest()).decode()
 
 
-def block_token(snapshot_id: str, index: int) -> str:
-    """The token by which a listing lets a block be read."""
-    return block_checksum(f"{snapshot_id}/{index}".encode())
-
-
 def linear_checksum(blocks: dict[int, bytes]) -> str:
     """SHA-256 of the blocks' SHA-256s, one after another in the order of their indexes."""
     return block_checksum(b"".join(sha256(blocks[index]).digest() for index in sorted(blocks)))
-
-
-def _check_start(request: dict[str, Any]) -> None:
-    if unknown := request.keys() - _START_MEMBERS:
-        raise invalid(f"Unknown members: {sorted(unknown)}")
-    size, timeout = request.get("VolumeSize"), request.get("Timeout", 60)
-    if not isinstance(size, int) or not 1 <= size <= 65536:
-        raise invalid("The volume size must be 1 to 65536 GiB.", "INVALID_VOLUME_SIZE")
-    if not isinstance(timeout, int) or not 10 <= timeout <= 4320:
-        raise invalid("The timeout must be 10 to 4320 minutes.")
-    if not 1 <= len(request.get("Description", "-")) <= 255:
-        raise invalid("The description must have 1 to 255 characters.")
-    if "ParentSnapshotId" in request and "Encrypted" in request:
-        raise invalid("A snapshot is encrypted as its parent is.")
-    tags = request.get("Tags", [])
-    keys = [tag["Key"] for tag in tags]
-    is_reserved = any(key.startswith("aws:") for key in keys)
-    if len(tags) > 50 or len(set(keys)) != len(keys) or is_reserved:
-        raise invalid("The tags break the rules.", "INVALID_TAG")
 
 
 def _parse_page_token(snapshot_id: str, token: str) -> int:

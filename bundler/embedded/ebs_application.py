@@ -12,7 +12,8 @@ from moto.ec2.utils import random_snapshot_id
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wrappers import Request, Response
 
-from bundler.embedded.ebs import BLOCK_SIZE, EbsError, EbsRequest, EmbeddedEbs, block_checksum
+from bundler.embedded.ebs import BLOCK_SIZE, EbsRequest, EmbeddedEbs, block_checksum
+from bundler.embedded.ebs_rules import EbsError
 
 NO_VOLUME = "vol-ffffffff"
 """What EC2 shows for all snapshots that are of no volume."""

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from bundler.embedded.ebs import BLOCK_SIZE, PAGE_SIZE
+from bundler.embedded.ebs import BLOCK_SIZE, PAGE_SIZE, PAGE_SPAN
 from tests.support.cloud import REGION, CloudServer, cloud_server, open_cloud
 from tests.support.ebs import only_snapshot
 
@@ -98,6 +98,9 @@ def test_it_refuses_what_is_wrong(client: "EBSClient", server: CloudServer) -> N
         client.get_snapshot_block(SnapshotId=snapshot_id, BlockIndex=0, BlockToken="eA==")
     got = client.get_snapshot_block(SnapshotId=snapshot_id, **block)
     assert got["BlockData"].read() == BLOCK
+    server.ebs.expire_tokens()
+    with refused("ValidationException"):
+        client.get_snapshot_block(SnapshotId=snapshot_id, **block)
 
 
 def test_it_pages(client: "EBSClient", server: CloudServer) -> None:
@@ -115,6 +118,14 @@ def test_it_pages(client: "EBSClient", server: CloudServer) -> None:
         page = client.list_snapshot_blocks(SnapshotId=snapshot_id, NextToken=page["NextToken"])
     assert sizes == [PAGE_SIZE, PAGE_SIZE]
     assert indexes == sorted(snapshot.blocks)[1:]
+    snapshot.written_blocks = {PAGE_SPAN: BLOCK}
+    empty = client.list_snapshot_blocks(SnapshotId=snapshot_id)
+    assert empty["Blocks"] == []
+    page = client.list_snapshot_blocks(SnapshotId=snapshot_id, NextToken=empty["NextToken"])
+    last = client.list_snapshot_blocks(SnapshotId=snapshot_id, StartingBlockIndex=PAGE_SPAN + 1)
+    assert [block["BlockIndex"] for block in page["Blocks"]] == [PAGE_SPAN]
+    assert "NextToken" not in page
+    assert last["Blocks"] == []
     with refused("ValidationException"):
         client.list_snapshot_blocks(SnapshotId=snapshot_id, NextToken="eA==")
     with refused("ValidationException"):
