@@ -50,6 +50,14 @@ class OwnImage:
         """Whether EC2 will not deregister it."""
         return self.protection not in ("", "disabled")
 
+    @property
+    def root_snapshot_id(self) -> str:
+        """The snapshot that its root volume is made from; empty: it is S3-backed, or unknown."""
+        for mapping in self.mappings:
+            if mapping.ebs is not None and mapping.device == self.root_device_name:
+                return str(mapping.ebs.get("SnapshotId", ""))
+        return ""
+
     def registration(self) -> Registration:
         """What registers an S3-backed AMI of the same manifest and attributes.
 
