@@ -10,6 +10,7 @@ from bundler.cli.bundle_source import open_source
 from bundler.cli.doctor_case import Case
 from bundler.cli.options import choice, passphrase, path_option
 from bundler.cli.publish import state_directory
+from bundler.host.image_file import ImageSource
 from bundler.model.bundle import CompressionLevel
 from bundler.model.image import Architecture, ImageLocation, ImageType, VirtualizationType
 from bundler.model.registration import Registration
@@ -170,6 +171,8 @@ class LocalChecks:
     @cached_property
     def _source(self) -> BundleSource:
         assert self._case.image is not None  # noqa: S101  who asks needs check "image"
+        if self._case.task is Task.CONVERT:
+            return self._stack.enter_context(ImageSource.open(self._case.image))
         opened = self._stack.enter_context(open_source(self._arguments, self._case.image))
         # An AMI tells what the options do not, for the checks behind this one too.
         self._arguments = self._case.arguments = opened.arguments
