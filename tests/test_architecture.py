@@ -55,6 +55,7 @@ LATE_DOORS = frozenset(
         ("cli/console.py", "tqdm"),  # slow, and only people on terminals need it
         ("cli/bundle_options.py", "bundler.cli.cloud"),  # slow, and not every command needs it
         ("cli/bundle_options.py", "bundler.cli"),
+        ("cli/bundle_source.py", "bundler.cli.snapshot_source"),
         ("cli/inspect.py", "bundler.cli.stored"),
         ("cli/unbundle.py", "bundler.cli.stored"),
         ("cli/verify.py", "bundler.cli.stored"),

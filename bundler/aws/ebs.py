@@ -114,7 +114,7 @@ class EbsSnapshotStore:
             # EBS needs some seconds until all of it knows a new snapshot.
             return snapshot_id not in self._known
         # All that we say of a block is right when it leaves us.
-        return error.code == "ValidationException" and _reason(error) in (
+        return error.code == "ValidationException" and refusal_reason(error) in (
             *_DAMAGE_REASONS,
             "CONFLICTING_BLOCK_UPDATE",  # with a request whose reply was lost
         )
@@ -191,7 +191,7 @@ class EbsSnapshotStore:
         self._stopped.set()
 
 
-def _reason(error: AwsRefusedError) -> str:
+def refusal_reason(error: AwsRefusedError) -> str:
     """Why a request is not valid (ValidationException, `Reason`)."""
     cause = error.__cause__
     if not isinstance(cause, ClientError):

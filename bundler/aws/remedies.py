@@ -86,7 +86,9 @@ REMEDIES = {
     "bucket, or --acl none where EC2 need not read the bundle",
     "AccessDenied": _ALLOW,
     "AccessDeniedException": "the caller's IAM policy must allow it (ebs:StartSnapshot, "
-    "ebs:PutSnapshotBlock, ebs:CompleteSnapshot and, for encrypted snapshots, the KMS key)",
+    "ebs:PutSnapshotBlock, ebs:CompleteSnapshot; to read, ebs:ListSnapshotBlocks and "
+    "ebs:GetSnapshotBlock) and, for encrypted snapshots, the KMS key; what others have only "
+    "made public must be copied first",
     "AccessForbidden": _ALLOW,
     "AllAccessDisabled": "AWS has disabled the bucket: ask AWS Support",
     "AuthFailure": "check the credentials, and that the region is enabled for the account",
@@ -145,8 +147,8 @@ REMEDIES = {
     "RequestLimitExceeded": "EC2 asks for fewer requests: try again later",
     "RequestTimeTooSkewed": "check this machine's clock",
     "ResourceLimitExceeded": "too many copies or snapshots are under way: try again later",
-    "ResourceNotFoundException": "EBS gives up a snapshot that is not completed within a day: run "
-    "the command again, with --no-resume if need be",
+    "ResourceNotFoundException": "check the snapshot's id and the region; EBS gives up a snapshot "
+    "that is not completed within a day: run the command again, with --no-resume if need be",
     "ServiceQuotaExceededException": "delete snapshots, or ask AWS for a higher quota",
     "SignatureDoesNotMatch": "check the secret access key, and this machine's clock",
     "SlowDown": "S3 asks for fewer requests: try again later",

@@ -91,4 +91,6 @@ def read_snapshot(told: Mapping[str, Any]) -> Snapshot:
         state=state,
         progress=int(digits) if digits.isdecimal() else 0,
         message=told.get("StateMessage", ""),
+        volume_size=told.get("VolumeSize", 0),
+        is_archived=told.get("StorageTier", "") == "archive",
     )

@@ -16,11 +16,11 @@ from bundler.cli.options import (
     path_option,
 )
 from bundler.errors import UsageError
-from bundler.host.image_file import ImageSource
 from bundler.model.bundle import PART_SIZE, CompressionLevel
 from bundler.model.image import Architecture, ImageType
 from bundler.model.mapping import BlockDeviceMapping
 from bundler.workflow.bundle_image import BundleKeys, BundleSpec
+from bundler.workflow.bundle_source import BundleSource
 from bundler.workflow.detect_architecture import detect_architecture
 from bundler.workflow.image_contents import find_format
 from bundler.workflow.keys import load_bundle_keys
@@ -152,7 +152,7 @@ def add_bundle_options(parser: argparse.ArgumentParser) -> None:
 
 def bundle_spec(
     arguments: argparse.Namespace,
-    source: ImageSource,
+    source: BundleSource,
     name: str,
     account: str,
     console: Console,
@@ -186,18 +186,18 @@ def bundle_spec(
     )
 
 
-def check_format(arguments: argparse.Namespace, source: ImageSource) -> None:
+def check_format(arguments: argparse.Namespace, source: BundleSource) -> None:
     """Refuse a machine's image that is no raw one.
 
     Raises:
         InputError: such as a qcow2 file.
-        HostError: it cannot be read.
+        HostError, AwsRefusedError, TransferError: it cannot be read.
     """
     if arguments.type == ImageType.MACHINE:
-        check_raw(find_format(source), source.path)
+        check_raw(find_format(source), source.label)
 
 
-def _architecture(arguments: argparse.Namespace, source: ImageSource) -> Architecture:
+def _architecture(arguments: argparse.Namespace, source: BundleSource) -> Architecture:
     if arguments.arch:
         return choice("--arch", arguments.arch, Architecture)
     detected = detect_architecture(source)

@@ -38,10 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "words",
         nargs="*",
-        metavar="TASK|IMAGE|s3://BUCKET/PREFIX",
+        metavar="TASK|SOURCE|s3://BUCKET/PREFIX",
         help="first what you are about to do: bundle, publish, register or convert (default: "
-        "publish if an s3:// URL is given, else bundle); then, in any order, an image, and "
-        "where the bundle goes or, to register, its manifest",
+        "publish if an s3:// URL is given, else bundle); then, in any order, an image (or "
+        "snap-..., ami-..., as for publish), and where the bundle goes or, to register, its "
+        "manifest",
     )
     parser.add_argument(
         "--no-probe",
@@ -62,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="warn only if the disk could not hold a bundle that does not compress at all",
     )
     add_registration_options(parser, is_name_required=False)
+    parser.set_defaults(virtualization_type="")  # an AMI as the source may say it
     parser.add_argument(
         "--bundle-name", "-p", default="", metavar="NAME", help="default: the image's"
     )

@@ -25,6 +25,8 @@ class Case:
     arguments: argparse.Namespace
     console: Console
     image: Path | None
+    default_name: str = ""
+    """Of the bundle, as the image has it when it was opened; empty: it was not."""
     location: ImageLocation | None
     """A prefix, or a bundle's manifest where the task reads one."""
     region: str = ""
@@ -48,7 +50,8 @@ class Case:
     def bundle_name(self) -> str:
         """The bundle's, as publish and image choose it: image's --name is the bundle's."""
         name = self.arguments.name if self.task is Task.BUNDLE else ""
-        return self.arguments.bundle_name or name or (self.image.name if self.image else "")
+        default = self.default_name or (self.image.name if self.image else "")
+        return self.arguments.bundle_name or name or default
 
     @property
     def manifest(self) -> ImageLocation | None:

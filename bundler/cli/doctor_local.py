@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bundler.cli.bundle_options import DEFAULT_ARCHITECTURE, bundle_spec
+from bundler.cli.bundle_source import open_source
 from bundler.cli.doctor_case import Case
 from bundler.cli.options import choice, passphrase, path_option
 from bundler.cli.publish import state_directory
@@ -14,6 +15,7 @@ from bundler.model.bundle import CompressionLevel
 from bundler.model.image import Architecture, ImageLocation, ImageType, VirtualizationType
 from bundler.model.registration import Registration
 from bundler.workflow.bundle_image import BundlePlan, plan_bundle
+from bundler.workflow.bundle_source import BundleSource
 from bundler.workflow.doctor import Check, Finding, Task
 from bundler.workflow.image_contents import ImageContents, find_contents
 from bundler.workflow.local_checks import (
@@ -98,7 +100,7 @@ class LocalChecks:
             yield Finding.skip("contents", f"--type {self._arguments.type} is given")
             return
         kind = virtualization_type(self._case)
-        yield from check_contents(self._contents, self._source.path, kind)
+        yield from check_contents(self._contents, self._source.label, kind)
 
     def architecture(self) -> Iterator[Finding]:
         """What the image is built for."""
@@ -167,9 +169,15 @@ class LocalChecks:
         )
 
     @cached_property
-    def _source(self) -> ImageSource:
+    def _source(self) -> BundleSource:
         assert self._case.image is not None  # noqa: S101  who asks needs check "image"
-        return self._stack.enter_context(ImageSource.open(self._case.image))
+        if self._case.task is Task.CONVERT:
+            return self._stack.enter_context(ImageSource.open(self._case.image))
+        opened = self._stack.enter_context(open_source(self._arguments, self._case.image))
+        # An AMI tells what the options do not, for the checks behind this one too.
+        self._arguments = self._case.arguments = opened.arguments
+        self._case.default_name = opened.name
+        return opened.source
 
     @cached_property
     def _contents(self) -> ImageContents:
@@ -187,4 +195,5 @@ def virtualization_type(case: Case) -> VirtualizationType:
     Raises:
         UsageError: there is no such type.
     """
-    return choice("--virtualization-type", case.arguments.virtualization_type, VirtualizationType)
+    word = case.arguments.virtualization_type or VirtualizationType.HVM
+    return choice("--virtualization-type", word, VirtualizationType)

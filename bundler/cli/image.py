@@ -11,11 +11,16 @@ from bundler.cli.bundle_options import (
     check_format,
     find_account,
 )
+from bundler.cli.bundle_source import add_source_argument, open_source
 from bundler.cli.console import Console, Result
-from bundler.cli.options import add_cloud_options, add_force_option, parse_path
+from bundler.cli.options import (
+    add_cloud_options,
+    add_force_option,
+    add_transfer_options,
+    parse_path,
+)
 from bundler.host.bundle_directory import BundleDirectory
 from bundler.host.files import check_room
-from bundler.host.image_file import ImageSource
 from bundler.host.processors import processor_count
 from bundler.model.file_name import manifest_name
 from bundler.workflow.bundle_image import Bundle, bundle_image, plan_bundle
@@ -25,7 +30,7 @@ from bundler.workflow.local_checks import ROOM_REMEDY
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("image", type=parse_path, metavar="IMAGE", help="raw image or block device")
+    add_source_argument(parser)
     parser.add_argument(
         "--destination", "-d", type=parse_path, required=True, metavar="DIR", help="for the bundle"
     )
@@ -40,18 +45,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_bundle_options(parser)
     add_key_options(parser)
+    add_transfer_options(parser)
     add_cloud_options(parser)
 
 
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Bundle an image."""
-    with ImageSource.open(arguments.image) as source:
+    with open_source(arguments, arguments.image) as opened:
+        arguments, source = opened.arguments, opened.source
         check_format(arguments, source)
         keys = bundle_keys(arguments, console)
         account = find_account(arguments)
-        spec = bundle_spec(
-            arguments, source, arguments.name or arguments.image.name, account, console
-        )
+        spec = bundle_spec(arguments, source, arguments.name or opened.name, account, console)
         directory: Path = arguments.destination
         with BundleDirectory.create(directory, spec.name, force=arguments.force) as sink:
             plan = plan_bundle(
@@ -75,6 +80,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
             "manifest": str(manifest),
             **bundle_facts(bundle),
             "data_size": bundle.data_size,
+            **opened.facts(),
         },
     )
 

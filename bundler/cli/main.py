@@ -17,7 +17,7 @@ from bundler.cli.console import Console, Result
 from bundler.errors import EXIT_INTERRUPTED, EXIT_UNREAD, BundlerError, UsageError
 
 COMMANDS = {
-    "image": "bundle an image file or block device: parts and a signed manifest",
+    "image": "bundle an image file, block device or EBS snapshot: parts and a signed manifest",
     "inspect": "show everything that a manifest says",
     "verify": "check a bundle: signature, parts, sizes, digests",
     "unbundle": "turn a bundle back into an image file",

@@ -13,6 +13,7 @@ from bundler.cli.bundle_options import (
     bundle_spec,
     find_account,
 )
+from bundler.cli.bundle_source import add_source_argument, open_source
 from bundler.cli.cloud import (
     describe_transfer,
     open_cloud,
@@ -35,7 +36,6 @@ from bundler.cli.options import (
 from bundler.cli.register import add_registration_options, register
 from bundler.cli.upload import add_bucket_options, parse_destination
 from bundler.errors import BundlerError, ExistsError
-from bundler.host.image_file import ImageSource
 from bundler.host.processors import processor_count
 from bundler.host.state_file import StateFile
 from bundler.model.file_name import manifest_name
@@ -53,6 +53,7 @@ from bundler.workflow.bundle_image import (
     check_image_size,
     plan_bundle,
 )
+from bundler.workflow.bundle_source import BundleSource
 from bundler.workflow.doctor import Status
 from bundler.workflow.image_contents import find_contents
 from bundler.workflow.local_checks import check_architecture, check_contents
@@ -76,9 +77,10 @@ from bundler.workflow.upload import find_bundle
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("image", type=parse_path, metavar="IMAGE", help="raw image or block device")
+    add_source_argument(parser)
     parser.add_argument("location", metavar="s3://BUCKET/PREFIX")
     add_registration_options(parser)
+    parser.set_defaults(virtualization_type="")  # an AMI as the source may say it
     parser.add_argument(
         "--bundle-name", "-p", default="", metavar="NAME", help="default: the image's"
     )
@@ -146,13 +148,13 @@ def open_state_file(
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Bundle, upload and register."""
     location = parse_destination(arguments.location, arguments.command)
-    with ImageSource.open(arguments.image) as source, ExitStack() as stack:
+    with open_source(arguments, arguments.image) as opened, ExitStack() as stack:
+        arguments, source = opened.arguments, opened.source
         _check_image(arguments, source, console)
         keys = bundle_keys(arguments, console)
-        cloud = open_cloud(arguments)
-        account = find_account(arguments)
-        name = arguments.bundle_name or arguments.image.name
-        spec = bundle_spec(arguments, source, name, account, console)
+        cloud = opened.cloud or open_cloud(arguments)
+        name = arguments.bundle_name or opened.name
+        spec = bundle_spec(arguments, source, name, find_account(arguments), console)
         registration = _registration(arguments, spec, location)
         registry = registry_of(cloud)
         state = _open_state(stack, arguments, console, source, spec, registration.location)
@@ -180,14 +182,14 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
                 workers=processor_count(),
                 progress=console,
             )
-        facts = transfer_facts(cloud, done=store.sent_count, held=store.held_count)
-        console.note(describe_transfer(facts))
+        sent = transfer_facts(cloud, done=store.sent_count, held=store.held_count)
+        console.note(describe_transfer(sent))
         result = _register(registry, registration, console)
         state.finish()
-    return Result(text=result.text, facts={**result.facts, **bundle_facts(bundle), **facts})
+    return replace(result, facts={**result.facts, **bundle_facts(bundle), **opened.facts(), **sent})
 
 
-def _check_image(arguments: argparse.Namespace, source: ImageSource, console: Console) -> None:
+def _check_image(arguments: argparse.Namespace, source: BundleSource, console: Console) -> None:
     """Refuse what is no raw image or too large, and tell of what will hardly boot."""
     check_image_size(source, allow_large=arguments.allow_large)
     if arguments.type != ImageType.MACHINE:
@@ -195,15 +197,15 @@ def _check_image(arguments: argparse.Namespace, source: ImageSource, console: Co
     kind = choice("--virtualization-type", arguments.virtualization_type, VirtualizationType)
     contents = find_contents(source)
     asked = choice("--arch", arguments.arch, Architecture) if arguments.arch else None
-    findings = [*check_contents(contents, source.path, kind)]
+    findings = [*check_contents(contents, source.label, kind)]
     if asked and contents.architecture:
         findings += check_architecture(contents.architecture, asked, asked)
     for finding in findings:
         if finding.status is Status.WARN:
-            console.warn(f"{source.path}: {finding.message}; {finding.remedy}")
+            console.warn(f"{source.label}: {finding.message}; {finding.remedy}")
 
 
-def _plan(arguments: argparse.Namespace, source: ImageSource) -> BundlePlan:
+def _plan(arguments: argparse.Namespace, source: BundleSource) -> BundlePlan:
     return plan_bundle(source, dig_holes=arguments.dig_holes, allow_large=arguments.allow_large)
 
 
@@ -237,7 +239,7 @@ def _open_state(
     stack: ExitStack,
     arguments: argparse.Namespace,
     console: Console,
-    source: ImageSource,
+    source: BundleSource,
     spec: BundleSpec,
     manifest: ImageLocation,
 ) -> PublishState:
@@ -247,7 +249,7 @@ def _open_state(
 
 
 def _load(
-    state: PublishState, source: ImageSource, keys: BundleKeys, console: Console
+    state: PublishState, source: BundleSource, keys: BundleKeys, console: Console
 ) -> EarlierRun | None:
     earlier = state.load(source.size, keys.user)
     if isinstance(earlier, EarlierRun):

@@ -54,7 +54,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     path: Path = arguments.image
     tags = parse_tags(arguments.tag)
     with ImageSource.open(path) as source, ExitStack() as stack:
-        check_raw(find_format(source), path)
+        check_raw(find_format(source), source.label)
         request = SnapshotRequest(
             volume_size=volume_size(source.size),
             description=arguments.description,

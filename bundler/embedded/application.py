@@ -1,5 +1,6 @@
-"""moto's server with the embedded EC2 and S3 in the place of its own."""
+"""moto's server with the embedded EC2, S3 and EBS direct APIs in the place of its own."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from moto.ec2.responses import EC2Response
@@ -11,9 +12,11 @@ from moto.moto_server.werkzeug_app import (
 )
 from moto.s3.responses import S3Response
 from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.wrappers import Request
 
 from bundler.embedded.attributes import AttributeActions
 from bundler.embedded.copies import CopyActions
+from bundler.embedded.ebs_application import EbsApplication, is_ebs_request
 from bundler.embedded.ec2 import EmbeddedEc2
 from bundler.embedded.images import ImageActions
 from bundler.embedded.instances import InstanceActions
@@ -21,6 +24,7 @@ from bundler.embedded.references import ReferenceActions
 from bundler.embedded.s3 import EmbeddedS3Response
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
     from flask import Flask
 
 
@@ -47,6 +51,15 @@ def make_cloud_server(address: str, ec2: EmbeddedEc2) -> BaseWSGIServer:
                 view.callback = getattr(ours[owner], view.callback.__name__)
         return app
 
-    # Not moto's own ThreadedMotoServer: it never closes the socket that it listens on.
     application = DomainDispatcherApplication(create_app)
-    return make_server(address, 0, application, threaded=True, request_handler=MotoRequestHandler)
+    ebs = EbsApplication(ec2.ebs)
+
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        request = Request(environ)
+        if is_ebs_request(request):
+            return ebs.answer(request)(environ, start_response)
+        chunks: Iterable[bytes] = application(environ, start_response)
+        return chunks
+
+    # Not moto's own ThreadedMotoServer: it never closes the socket that it listens on.
+    return make_server(address, 0, answer, threaded=True, request_handler=MotoRequestHandler)

@@ -14,6 +14,7 @@ from bundler.embedded.bundle_check import (
     read_verified_parts,
     unwrap,
 )
+from bundler.embedded.ebs import EmbeddedEbs
 from bundler.embedded.objects import ObjectReader
 from bundler.embedded.root_volume import RootVolume, rebuild_root_volume
 from bundler.errors import BundlerError, MissingError
@@ -48,6 +49,7 @@ class EmbeddedEc2:
 
     def __init__(self, settings: Ec2Settings) -> None:
         self.settings = settings
+        self.ebs = EmbeddedEbs()
         self.registrations: list[dict[str, Any]] = []
         """Arguments of each RegisterImage, refused ones too."""
         self.lock = threading.Lock()

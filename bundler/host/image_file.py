@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,6 +75,24 @@ class ImageSource:
             )
         finally:
             os.close(descriptor)
+
+    @property
+    def label(self) -> str:
+        """The path, for messages."""
+        return str(self.path)
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """What tells, as far as a file system does, that the content is the same."""
+        return {"mtime_ns": self.modified_ns}
+
+    @property
+    def change_mark(self) -> str:
+        """The time of the last change in any way; empty for devices."""
+        return str(self.changed_ns) if self.changed_ns else ""
+
+    def cancel(self) -> None:
+        """Nothing: disks do not keep anybody waiting."""
 
     def extents(self, *, dig_holes: bool) -> tuple[Extent, ...]:
         """Where the data lies, from the file system; aligned to HOLE_SIZE.

@@ -68,6 +68,14 @@ class DescribedImage:
         return self.protection not in ("", "disabled")
 
     @property
+    def root_snapshot_id(self) -> str:
+        """The snapshot that its root volume is made from; empty: it is S3-backed, or unknown."""
+        for mapping in self.mappings:
+            if mapping.ebs is not None and mapping.device == self.root_device_name:
+                return str(mapping.ebs.get("SnapshotId", ""))
+        return ""
+
+    @property
     def created(self) -> datetime:
         """When it was made; LONG_AGO where EC2 does not tell."""
         try:

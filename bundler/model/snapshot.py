@@ -63,6 +63,10 @@ class Snapshot:
     """Percent."""
     message: str = ""
     """Why it is in error; empty when EC2 gives no reason."""
+    volume_size: int = 0
+    """GiB; 0 when EC2 does not tell."""
+    is_archived: bool = False
+    """In the archive tier, where the EBS direct APIs cannot read it."""
 
 
 def volume_size(size: int) -> int:

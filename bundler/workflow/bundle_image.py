@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
@@ -12,7 +12,6 @@ from bundler.codec.keywrap import wrap_key
 from bundler.codec.manifest import render_manifest
 from bundler.codec.signature import sign
 from bundler.errors import InputError, ManifestError, UsageError
-from bundler.host.image_file import ImageSource
 from bundler.model.bundle import (
     MAX_IMAGE_SIZE,
     MAX_NAME_SIZE,
@@ -35,6 +34,7 @@ from bundler.stages.pipeline import seal
 from bundler.stages.split import split
 from bundler.stages.tap import Tap, sha1_digest
 from bundler.stages.tar import header_size, pack, packed_size
+from bundler.workflow.bundle_source import BundleSource
 from bundler.workflow.ports import Advance, PartSink, Progress
 
 _logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class BundleKeys:
 class BundlePlan:
     """An image, looked at and accepted: what bundling it will read and need."""
 
-    source: ImageSource
+    source: BundleSource
     extents: tuple[Extent, ...]
     tar_size: int
 
@@ -143,7 +143,7 @@ class Bundle:
     """Bytes of the image that are not holes."""
 
 
-def check_image_size(source: ImageSource, *, allow_large: bool) -> None:
+def check_image_size(source: BundleSource, *, allow_large: bool) -> None:
     """Refuse what EC2 does not take.
 
     Raises:
@@ -151,17 +151,17 @@ def check_image_size(source: ImageSource, *, allow_large: bool) -> None:
     """
     if source.size > MAX_IMAGE_SIZE and not allow_large:
         raise InputError(
-            f"bundle image {source.path}: EC2 takes S3-backed images of at most {MAX_IMAGE_SIZE} "
+            f"bundle image {source.label}: EC2 takes S3-backed images of at most {MAX_IMAGE_SIZE} "
             f"bytes (10 GiB), got {source.size}; --allow-large is for private clouds"
         )
 
 
-def plan_bundle(source: ImageSource, *, dig_holes: bool, allow_large: bool) -> BundlePlan:
+def plan_bundle(source: BundleSource, *, dig_holes: bool, allow_large: bool) -> BundlePlan:
     """Check an image and find its data.
 
     Raises:
         InputError: more than MAX_IMAGE_SIZE bytes, and `allow_large` is not given.
-        HostError: the image cannot be read.
+        HostError, AwsRefusedError, TransferError: the image cannot be read.
     """
     check_image_size(source, allow_large=allow_large)
     extents = source.extents(dig_holes=dig_holes)
@@ -196,7 +196,7 @@ def bundle_image(
         data = _counted(source.read(plan.extents, lead=lead), advance)
         tar = pack(spec.name, source.size, plan.extents, data)
         bundled = seal(tar, secret, digest, level=spec.level, workers=workers)
-        with closing(bundled):
+        with closing(bundled), _cancelled_on_failure(source):
             for index, part in enumerate(split(bundled, spec.part_size)):
                 part_digest = sha1_digest(part)
                 sink.put_part(index, part, part_digest)
@@ -224,6 +224,16 @@ def bundle_image(
     document = render_manifest(manifest, lambda text: sign(text, keys.user))
     sink.put_manifest(document)
     return Bundle(manifest=manifest, document=document, data_size=plan.data_size)
+
+
+@contextmanager
+def _cancelled_on_failure(source: BundleSource) -> Iterator[None]:
+    """Closing the stages waits for the thread that reads, and that may wait for a network."""
+    try:
+        yield
+    except BaseException:
+        source.cancel()
+        raise
 
 
 def _counted(chunks: Iterable[bytes], advance: Advance) -> Iterator[bytes]:

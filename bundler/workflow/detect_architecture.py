@@ -5,20 +5,20 @@ from functools import partial
 from bundler.codec.disk import file_system_offsets
 from bundler.codec.elf import ELF_HEADER_SIZE, elf_architecture
 from bundler.codec.ext import ExtFileSystem
-from bundler.host.image_file import ImageSource
 from bundler.model.image import Architecture
+from bundler.workflow.bundle_source import BundleSource
 
 PROGRAMS = ("/sbin/init", "/bin/sh")
 """Programs that every root file system has; the first that is found tells."""
 
 
-def detect_architecture(source: ImageSource) -> Architecture | None:
+def detect_architecture(source: BundleSource) -> Architecture | None:
     """What /sbin/init or /bin/sh in an ext2, ext3 or ext4 root file system is built for.
 
     None where there is no such file system or program, or it is of another architecture.
 
     Raises:
-        HostError: the image cannot be read.
+        HostError, AwsRefusedError, TransferError: the image cannot be read.
     """
     for offset in file_system_offsets(source.read_at):
         file_system = ExtFileSystem.open(partial(_read_behind, source, offset))
@@ -32,5 +32,5 @@ def detect_architecture(source: ImageSource) -> Architecture | None:
     return None
 
 
-def _read_behind(source: ImageSource, start: int, offset: int, size: int) -> bytes:
+def _read_behind(source: BundleSource, start: int, offset: int, size: int) -> bytes:
     return source.read_at(start + offset, size)

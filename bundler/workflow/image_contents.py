@@ -6,8 +6,8 @@ from functools import partial
 from bundler.codec.disk import file_system_offsets, has_boot_code, partition_table
 from bundler.codec.ext import ExtFileSystem
 from bundler.codec.image_format import FORMAT_SIZE, image_format
-from bundler.host.image_file import ImageSource
 from bundler.model.image import Architecture
+from bundler.workflow.bundle_source import BundleSource
 from bundler.workflow.detect_architecture import detect_architecture
 
 
@@ -27,20 +27,20 @@ class ImageContents:
     """What /sbin/init is for; None: not found."""
 
 
-def find_format(source: ImageSource) -> str:
+def find_format(source: BundleSource) -> str:
     """What an image is, such as qcow2, when it is no raw image; empty: nothing of the kind.
 
     Raises:
-        HostError: the image cannot be read.
+        HostError, AwsRefusedError, TransferError: the image cannot be read.
     """
     return image_format(source.read_at(0, FORMAT_SIZE))
 
 
-def find_contents(source: ImageSource) -> ImageContents:
+def find_contents(source: BundleSource) -> ImageContents:
     """Look at an image; a few sectors and blocks of it are read.
 
     Raises:
-        HostError: the image cannot be read.
+        HostError, AwsRefusedError, TransferError: the image cannot be read.
     """
 
     def is_ext(offset: int) -> bool:
@@ -57,5 +57,5 @@ def find_contents(source: ImageSource) -> ImageContents:
     )
 
 
-def _read_behind(source: ImageSource, start: int, offset: int, size: int) -> bytes:
+def _read_behind(source: BundleSource, start: int, offset: int, size: int) -> bytes:
     return source.read_at(start + offset, size)

@@ -79,7 +79,7 @@ def check_ec2_key(
 
 def check_plan(plan: BundlePlan) -> Iterator[Finding]:
     """What of the image is read; plan_bundle() has checked it."""
-    words = f"{plan.source.path}: {format_size(plan.source.size)}"
+    words = f"{plan.source.label}: {format_size(plan.source.size)}"
     if plan.data_size == plan.source.size:
         yield Finding.ok("image", f"{words}, no holes")
     else:
@@ -87,7 +87,7 @@ def check_plan(plan: BundlePlan) -> Iterator[Finding]:
         yield Finding.ok("image", f"{words}, {data_size} of it data, the rest holes")
 
 
-def check_raw(other_format: str, path: Path) -> None:
+def check_raw(other_format: str, image: str) -> None:
     """Refuse what is no raw image: EC2 would boot its very bytes; see find_contents().
 
     Raises:
@@ -95,20 +95,20 @@ def check_raw(other_format: str, path: Path) -> None:
     """
     if other_format:
         raise InputError(
-            f"read image {path}: expected a raw image, got {other_format} by its first bytes; "
+            f"read image {image}: expected a raw image, got {other_format} by its first bytes; "
             "make a raw image of it first"
         )
 
 
 def check_contents(
-    contents: ImageContents, path: Path, virtualization_type: VirtualizationType
+    contents: ImageContents, image: str, virtualization_type: VirtualizationType
 ) -> Iterator[Finding]:
     """What the image is, as far as its first sectors and ext file systems tell.
 
     Raises:
         InputError: no raw image.
     """
-    check_raw(contents.other_format, path)
+    check_raw(contents.other_format, image)
     words = f"{_layout(contents)}; {_file_systems(contents)}"
     if virtualization_type is not VirtualizationType.HVM:
         yield Finding.ok("contents", words)

@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 
 from bundler.codec.keywrap import unwrap_key, wrap_key
 from bundler.errors import ManifestError, VerificationError
-from bundler.host.image_file import ImageSource
 from bundler.host.state_file import StateFile, parse_records
 from bundler.model.bundle import BundleKey, Extent, WrappedKey
 from bundler.model.digest import Digest
 from bundler.stages.deflate import describe_deflater
 from bundler.workflow.bundle_image import BundleSpec
+from bundler.workflow.bundle_source import BundleSource
 
 STATE_VERSION = 1
 """Of the file's form; a file of another one is not used."""
@@ -33,12 +33,14 @@ def state_name(url: str, endpoint_url: str) -> str:
     return sha256(f"{endpoint_url}\n{url}".encode()).hexdigest()[:40] + ".publish"
 
 
-def describe_source(source: ImageSource, spec: BundleSpec, *, dig_holes: bool) -> dict[str, object]:
+def describe_source(
+    source: BundleSource, spec: BundleSpec, *, dig_holes: bool
+) -> dict[str, object]:
     """All that decides the bytes of the parts, but the key and the image's content."""
     return {
         "name": spec.name,
         "size": source.size,
-        "mtime_ns": source.modified_ns,
+        **source.identity,
         "level": spec.level.value,
         "deflater": describe_deflater(spec.level),
         "part_size": spec.part_size,
@@ -46,15 +48,15 @@ def describe_source(source: ImageSource, spec: BundleSpec, *, dig_holes: bool) -
     }
 
 
-def describe_manifest(source: ImageSource, spec: BundleSpec, ec2: RSAPublicKey) -> str:
+def describe_manifest(source: BundleSource, spec: BundleSpec, ec2: RSAPublicKey) -> str:
     """A digest of all that decides a manifest besides the parts, to know it again by.
 
     Empty for devices: nothing but their bytes tells whether they have changed.
     """
-    if not source.changed_ns:
+    if not source.change_mark:
         return ""
     numbers = ec2.public_numbers()
-    words = (source.changed_ns, asdict(spec), numbers.n, numbers.e)
+    words = (source.change_mark, asdict(spec), numbers.n, numbers.e)
     return sha256(json.dumps(words).encode()).hexdigest()
 
 
@@ -97,7 +99,7 @@ class PublishState:
         for name, value in self._source.items():
             if (was := source.get(name)) == value:
                 continue
-            if name == "mtime_ns":  # nanoseconds, which tell nobody anything
+            if name in ("mtime_ns", "snapshot_id"):  # numbers that tell nobody anything
                 return f"{_WORDS[name]} has changed since"
             return f"{_WORDS[name]} has changed from {was} to {value}"
         try:
@@ -181,6 +183,7 @@ _WORDS = {
     "name": "the bundle's name",
     "size": "the image's size",
     "mtime_ns": "the image's time of change",
+    "snapshot_id": "the snapshot",
     "level": "the level",
     "deflater": "the compressor",
     "part_size": "the part size",

@@ -1,5 +1,6 @@
 """What writing snapshots needs of the world; the command line passes the adapter in."""
 
+from collections.abc import Generator, Iterable, Iterator
 from typing import Protocol
 
 from bundler.model.described_image import DescribedImage
@@ -90,3 +91,28 @@ class SnapshotReader(Protocol):
             AwsRefusedError: EBS refused.
             TransferError: EBS cannot be reached, or the block came damaged.
         """
+
+
+class SnapshotBlocks(SnapshotReader, Protocol):
+    """All blocks of completed snapshots (in production: aws/ebs_reader.py)."""
+
+    def list_blocks(self, snapshot_id: str) -> Iterator[int]:
+        """The indexes of all blocks that were ever written, in order.
+
+        Raises:
+            AwsRefusedError: EBS refused.
+            TransferError: EBS cannot be reached, or its answer makes no sense.
+        """
+
+    def read_blocks(
+        self, snapshot_id: str, indexes: Iterable[int]
+    ) -> Generator[bytes | None, None, None]:
+        """Blocks as by read_block(), later ones fetched meanwhile, in the order of the indexes.
+
+        Raises:
+            AwsRefusedError, TransferError: as read_block().
+            CancelledError: cancel() was called.
+        """
+
+    def cancel(self) -> None:
+        """End the read_blocks() that is under way, without waiting for what is on its way."""

@@ -1,20 +1,23 @@
 """The adapters of the EBS direct APIs against the double, with replies that break or mislead."""
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from bundler.aws.ebs import EbsSnapshotStore
-from bundler.aws.ebs_reader import EbsBlockReader
+from bundler.aws.ebs_reader import TOKEN_ATTEMPTS, EbsBlockReader
 from bundler.aws.retry import RetryPolicy
 from bundler.aws.transport import TransportSettings
+from bundler.embedded.ebs import BLOCK_SIZE
 from bundler.errors import AwsRefusedError, TransferError
 from bundler.model.snapshot import SnapshotRequest, SnapshotState
 from tests.support.cloud import CloudServer, Fault, FaultKind, Reply, cloud_server, open_cloud
-from tests.support.ebs import BLOCK_SIZE, ebs_error
+from tests.support.ebs import ebs_error, only_snapshot
 from tests.support.faults import FOREVER, Request
 
 SETTINGS = TransportSettings(policy=RetryPolicy(max_attempts=4, first_delay=0.01))
@@ -85,6 +88,72 @@ def test_blocks_are_read_through_faults(
         reader.read_block(pending, 0)
 
 
+def test_blocks_come_in_order_and_only_so_many_ahead(
+    store: EbsSnapshotStore, reader: EbsBlockReader, pending: str, server: CloudServer
+) -> None:
+    complete(store, pending)
+    assert list(reader.list_blocks(pending)) == list(INDEXES)
+    asked: list[int] = []
+
+    def indexes() -> Iterator[int]:
+        for index in (*INDEXES, 7) * 8:
+            asked.append(index)
+            yield index
+
+    server.ebs.expire_tokens()
+    for count, found in enumerate(reader.read_blocks(pending, indexes()), 1):
+        index = (*INDEXES, 7)[(count - 1) % 4]
+        assert found == (block(index) if index in INDEXES else None)
+        # That one and those that wait; twice as many as there are requests side by side.
+        assert len(asked) <= count + 2 * SETTINGS.concurrency
+
+
+def test_reading_ends_when_it_is_cancelled(
+    server: CloudServer, store: EbsSnapshotStore, reader: EbsBlockReader, pending: str
+) -> None:
+    complete(store, pending)
+    is_asked, may_go = threading.Event(), threading.Event()
+
+    def hold(request: Request) -> None:
+        if "/blocks/150" in request.path:
+            is_asked.set()
+            assert may_go.wait(60)
+
+    server.intercept = hold
+    ends: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            list(reader.read_blocks(pending, INDEXES))
+        except CancelledError as error:
+            ends.append(error)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    assert is_asked.wait(60)
+    reader.cancel()
+    thread.join(30)
+    assert ends, "it waits for a request"
+    may_go.set()
+    server.intercept = lambda request: None
+    assert len(list(reader.read_blocks(pending, INDEXES))) == len(INDEXES)
+
+
+def test_a_token_that_never_holds_is_a_refusal(
+    server: CloudServer, store: EbsSnapshotStore, reader: EbsBlockReader, pending: str
+) -> None:
+    complete(store, pending)
+
+    def intercept(request: Request) -> None:
+        if "/blocks/150" in request.path:
+            server.ebs.expire_tokens()
+
+    server.intercept = intercept
+    with pytest.raises(AwsRefusedError, match=r"get block 150 .*ValidationException"):
+        reader.read_block(pending, 150)
+    assert len(server.find("GET", f"/snapshots/{pending}/blocks/150")) == TOKEN_ATTEMPTS
+
+
 def test_an_empty_page_is_not_the_end(
     server: CloudServer, store: EbsSnapshotStore, reader: EbsBlockReader, pending: str
 ) -> None:
@@ -98,6 +167,10 @@ def test_an_empty_page_is_not_the_end(
     server.intercept = lambda request: pages.pop() if "maxResults" in request.query else None
     with pytest.raises(TransferError, match="EBS does not go on"):
         reader.read_block(pending, 0)
+    blocks = [{"BlockIndex": index, "BlockToken": "eA=="} for index in (4, 4)]
+    pages.append(Reply(status="200 OK", body=json.dumps({"Blocks": blocks}).encode()))
+    with pytest.raises(TransferError, match="expected an index above 4, got 4"):
+        list(reader.list_blocks(pending))
 
 
 def test_sealed_twice(server: CloudServer, store: EbsSnapshotStore, pending: str) -> None:
@@ -117,13 +190,13 @@ def test_sealed_twice(server: CloudServer, store: EbsSnapshotStore, pending: str
 def test_sealing_takes_its_time(server: CloudServer, store: EbsSnapshotStore, pending: str) -> None:
     """The reply was lost, the same request is refused, and EC2 shows it as pending for a while."""
     server.faults.add(Fault(kind=FaultKind.DROP_RESPONSE, path="/completion/"))
-    snapshot = server.ebs.only()
+    snapshot = only_snapshot(server.ebs)
     looks: list[Request] = []
 
     def intercept(request: Request) -> None:
         if request.path == "/":
             looks.append(request)
-            snapshot.in_ec2.status = "pending" if len(looks) < 3 else "completed"
+            snapshot.shown.status = "pending" if len(looks) < 3 else "completed"
 
     server.intercept = intercept
     complete(store, pending)

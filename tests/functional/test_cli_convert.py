@@ -12,10 +12,11 @@ import boto3
 import pytest
 
 from bundler.codec.disk import file_system_offsets
+from bundler.embedded.ebs import BLOCK_SIZE, EbsSnapshot
 from bundler.model.bundle import Extent
 from tests.support.bundles import USER_CERT, USER_KEY, bundle_arguments
 from tests.support.cloud import REGION, CloudServer, Fault, FaultKind, cloud_server, make_bucket
-from tests.support.ebs import BLOCK_SIZE, EbsSnapshot, ebs_error
+from tests.support.ebs import ebs_error, only_snapshot, volume_start, written_blocks
 from tests.support.faults import Reply, Request
 from tests.support.images import MIB, Layout, layout_data, random_bytes, write_image
 from tests.support.in_process import run_here
@@ -129,7 +130,7 @@ def test_an_ami_keeps_what_it_was(
     assert outcome.code == 0, outcome.errors
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
     facts = json.loads(outcome.text)
-    made = server.ebs.only()
+    made = only_snapshot(server.ebs)
     check_same(made, image, layout)
     assert server.registrations[-1] == {
         "Name": "new 1",
@@ -174,7 +175,7 @@ def test_a_manifest_on_the_disk_through_faults(
     )
     outcome = convert(server, manifest, tmp_path, "--name", "new 1", "--root-device-name", "xvda")
     assert outcome.code == 0, outcome.errors
-    check_same(server.ebs.only(), image, layout)
+    check_same(only_snapshot(server.ebs), image, layout)
     (*_, arguments) = server.registrations
     root, ephemeral = arguments["BlockDeviceMappings"]
     assert root["DeviceName"] == "/dev/xvda"
@@ -198,8 +199,8 @@ def test_a_bare_file_system_is_wrapped_on_request(
     outcome = convert(server, source, tmp_path, *options)
     assert outcome.code == 0, outcome.errors
     assert "no boot loader" in outcome.errors
-    made = server.ebs.only()
-    disk = made.image(MIB + image.stat().st_size)
+    made = only_snapshot(server.ebs)
+    disk = volume_start(made, MIB + image.stat().st_size)
     assert disk[MIB:] == image.read_bytes()
     assert list(file_system_offsets(lambda at, count: disk[at : at + count]))[:2] == [0, MIB]
     assert made.volume_size == 1
@@ -230,7 +231,7 @@ def test_300_mb_of_data_in_little_memory(server: CloudServer, tmp_path: Path) ->
         environment=cli_environment(**server.credentials),
     )
     assert outcome.code == 0, outcome.errors
-    check_same(server.ebs.only(), image, layout)
+    check_same(only_snapshot(server.ebs), image, layout)
     assert json.loads(result.read_text())["peak"] < 220 * MIB  # less than the data
 
 
@@ -245,9 +246,9 @@ def test_an_interrupted_run_goes_on(
     server.intercept = lambda request: None
     outcome = convert(server, MANIFEST, tmp_path, "--name", "new 1")
     assert outcome.code == 0, outcome.errors
-    check_same(server.ebs.only(), image, layout)
-    written = server.ebs.written()
-    assert sorted(written) == sorted(server.ebs.only().blocks)
+    check_same(only_snapshot(server.ebs), image, layout)
+    written = written_blocks(server.ebs)
+    assert sorted(written) == sorted(only_snapshot(server.ebs).blocks)
     (ami,) = ec2_of(server).describe_images(Owners=["self"])["Images"]
     assert outcome.text == f"{ami['ImageId']}\n"
     assert list((tmp_path / "state").iterdir()) == []
@@ -310,7 +311,7 @@ def test_a_bare_file_system_is_for_paravirtual_amis(server: CloudServer, tmp_pat
     assert old.code == 0, old.errors
     assert server.registrations[-1]["KernelId"] == "aki-12345678"
     assert server.registrations[-1]["VirtualizationType"] == "paravirtual"
-    assert server.ebs.only().image(image.stat().st_size) == image.read_bytes()
+    assert volume_start(only_snapshot(server.ebs), image.stat().st_size) == image.read_bytes()
 
 
 def test_to_a_raw_image(

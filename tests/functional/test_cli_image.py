@@ -210,7 +210,7 @@ def test_bad_input_is_refused_and_nothing_is_written(
     [
         ([], "arguments are required: COMMAND"),
         (["frobnicate"], "invalid choice: 'frobnicate'"),
-        (["image"], "arguments are required: IMAGE"),
+        (["image"], "arguments are required: SOURCE"),
         (["image", "x"], "arguments are required: --destination"),
         (["image", "x", "-d", "."], "x: No such file"),
         (["image", "x", "y", "-d", "."], "unrecognized arguments: y"),

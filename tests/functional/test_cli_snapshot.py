@@ -12,9 +12,10 @@ from random import Random
 import boto3
 import pytest
 
+from bundler.embedded.ebs import BLOCK_SIZE
 from bundler.model.bundle import Extent
 from tests.support.cloud import REGION, CloudServer, Fault, FaultKind, Reply, cloud_server
-from tests.support.ebs import BLOCK_SIZE, ebs_error
+from tests.support.ebs import ebs_error, lose_snapshot, only_snapshot, volume_start
 from tests.support.faults import Request
 from tests.support.images import MIB, Layout, layout_data, random_bytes, write_image
 from tests.support.in_process import run_here
@@ -123,7 +124,7 @@ def test_8_gib_with_holes(server: CloudServer, tmp_path: Path) -> None:
     assert read_bytes_so_far() - before < 2 * layout.data_size + 8 * MIB
     assert outcome.code == 0, outcome.errors
     facts = json.loads(outcome.text)
-    made = server.ebs.only()
+    made = only_snapshot(server.ebs)
     expected = expected_blocks(image)
     assert made.state == "completed"
     assert made.blocks == expected
@@ -152,7 +153,7 @@ def test_300_mb_of_data_in_little_memory(server: CloudServer, tmp_path: Path) ->
         environment=cli_environment(**server.credentials),
     )
     assert outcome.code == 0, outcome.errors
-    assert server.ebs.only().blocks == expected_blocks(image)
+    assert only_snapshot(server.ebs).blocks == expected_blocks(image)
     assert json.loads(result.read_text())["peak"] < 150 * MIB  # half of the data
 
 
@@ -165,10 +166,10 @@ def test_sizes_as_awss_own_client_reads_them(
     image.write_bytes(data[:-1] + b"x")
     outcome = snapshot(server, image, "--max-bandwidth", "1G")
     assert outcome.code == 0, outcome.errors
-    made = server.ebs.only()
+    made = only_snapshot(server.ebs)
     assert outcome.text == f"{made.snapshot_id}\n"
     assert read_back(server, made.snapshot_id) == made.blocks == expected_blocks(image)
-    assert made.image(size) == image.read_bytes()
+    assert volume_start(made, size) == image.read_bytes()
 
 
 def test_a_device_that_changed_since_it_was_interrupted(
@@ -182,7 +183,7 @@ def test_a_device_that_changed_since_it_was_interrupted(
     interrupted = snapshot(server, source)
     server.intercept = lambda request: None
     check_refused(interrupted, 6, r"complete snapshot snap-\w+: .*\(AccessDeniedException\)")
-    assert server.ebs.only().state == "pending"
+    assert only_snapshot(server.ebs).state == "pending"
     with source.open("r+b") as file:
         file.write(bytes(BLOCK_SIZE) + b"changed")
     os.utime(source, ns=times)
@@ -193,7 +194,7 @@ def test_a_device_that_changed_since_it_was_interrupted(
     outcome = snapshot(server, source, "--json")
     assert outcome.code == 0, outcome.errors
     assert json.loads(outcome.text)["sent_count"] == 2
-    assert server.ebs.only().image(4 * BLOCK_SIZE) == source.read_bytes()
+    assert volume_start(only_snapshot(server.ebs), 4 * BLOCK_SIZE) == source.read_bytes()
 
 
 def test_another_image_or_a_lost_snapshot_begins_anew(server: CloudServer, tmp_path: Path) -> None:
@@ -201,19 +202,19 @@ def test_another_image_or_a_lost_snapshot_begins_anew(server: CloudServer, tmp_p
     image.write_bytes(random_bytes(3 * BLOCK_SIZE, 6))
     server.intercept = refuse_to_complete
     assert snapshot(server, image).code == 6
-    lost = server.ebs.only().snapshot_id
+    lost = only_snapshot(server.ebs).snapshot_id
     image.write_bytes(random_bytes(3 * BLOCK_SIZE, 7))
     changed = snapshot(server, image)
     assert changed.code == 6
     assert "a new snapshot is started" in changed.errors
     (second,) = server.ebs.snapshots.keys() - {lost}
-    server.ebs.lose(second)
+    lose_snapshot(server.ebs, second)
     server.intercept = lambda request: None
     outcome = snapshot(server, image)
     assert outcome.code == 0, outcome.errors
     assert f"{second} is gone" in outcome.errors
     made = server.ebs.snapshots[outcome.text.strip()]
-    assert made.image(3 * BLOCK_SIZE) == image.read_bytes()
+    assert volume_start(made, 3 * BLOCK_SIZE) == image.read_bytes()
     assert made.state == "completed"
 
 

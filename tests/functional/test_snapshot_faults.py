@@ -11,8 +11,15 @@ from random import Random
 
 import pytest
 
+from bundler.embedded.ebs import BLOCK_SIZE
 from tests.support.cloud import REGION, CloudServer, cloud_server
-from tests.support.ebs import BLOCK_SIZE, remembered_blocks
+from tests.support.ebs import (
+    clear_snapshots,
+    only_snapshot,
+    remembered_blocks,
+    volume_start,
+    written_blocks,
+)
 from tests.support.faults import Fault, FaultKind
 from tests.support.images import random_bytes
 from tests.support.in_process import run_here
@@ -76,7 +83,7 @@ def test_schedule(server: CloudServer, tmp_path: Path, seed: int) -> None:
     random = Random(f"snapshot-{seed}")
     image = tmp_path / "disk.img"
     image.write_bytes(random_bytes(BLOCK_COUNT * BLOCK_SIZE - 4000, seed))
-    server.ebs.clear()
+    clear_snapshots(server.ebs)
     server.faults.add(*random_faults(random))
     outcome = snapshot(server, image, timeout="0.4")
     server.faults.clear()
@@ -89,9 +96,9 @@ def test_schedule(server: CloudServer, tmp_path: Path, seed: int) -> None:
         outcome = snapshot(server, image)
         assert outcome.code == 0, outcome.errors
         assert set(server.ebs.snapshots) == before or not before
-        assert not finished & set(server.ebs.written())
+        assert not finished & set(written_blocks(server.ebs))
         check_completed(server, image, is_expected=True)
-    assert json.loads(outcome.text)["snapshot_id"] == server.ebs.only().snapshot_id
+    assert json.loads(outcome.text)["snapshot_id"] == only_snapshot(server.ebs).snapshot_id
     assert list((tmp_path / "state").iterdir()) == []
 
 
@@ -106,4 +113,4 @@ def check_completed(server: CloudServer, image: Path, *, is_expected: bool) -> N
     completed = [made for made in server.ebs.snapshots.values() if made.state == "completed"]
     assert completed or not is_expected
     for made in completed:
-        assert made.image(image.stat().st_size) == image.read_bytes()
+        assert volume_start(made, image.stat().st_size) == image.read_bytes()

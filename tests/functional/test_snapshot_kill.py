@@ -8,9 +8,10 @@ from random import Random
 import boto3
 import pytest
 
+from bundler.embedded.ebs import BLOCK_SIZE
 from tests.support.bundles import USER_CERT, USER_KEY, bundle
 from tests.support.cloud import REGION, CloudServer, cloud_server
-from tests.support.ebs import BLOCK_SIZE, remembered_blocks
+from tests.support.ebs import only_snapshot, remembered_blocks, volume_start, written_blocks
 from tests.support.images import random_bytes
 from tests.support.processes import kill_at
 from tests.support.tools import Outcome, cli_argv, cli_environment, run_program
@@ -61,7 +62,7 @@ def check_killed_then_finished(
     was_sealed = "CompleteSnapshot" in [request.operation for request in server.ebs.requests]
     assert was_sealed or all(snapshot.state == "pending" for snapshot in made)
     finished = remembered_blocks(state)
-    sent = server.ebs.written()
+    sent = written_blocks(server.ebs)
     assert finished <= set(sent)
     assert len(sent) - len(finished) <= CONCURRENCY or code == 0
     outcome = None
@@ -69,13 +70,13 @@ def check_killed_then_finished(
         server.ebs.requests.clear()
         outcome = run_program(*argv, environment=cli_environment(**server.credentials))
         assert outcome.code == 0, outcome.errors
-        again = server.ebs.written()
+        again = written_blocks(server.ebs)
         assert set(again) == set(range(BLOCK_COUNT)) - finished
         # What the killed one had on its way may be taken after its death.
         assert len(again) <= BLOCK_COUNT - len(finished) + CONCURRENCY
-    made_at_last = server.ebs.only()
+    made_at_last = only_snapshot(server.ebs)
     assert made_at_last.state == "completed"
-    assert made_at_last.image(image.stat().st_size) == image.read_bytes()
+    assert volume_start(made_at_last, image.stat().st_size) == image.read_bytes()
     assert list(state.iterdir()) == []
     return outcome
 
@@ -97,7 +98,7 @@ def test_snapshot(server: CloudServer, tmp_path: Path, image: Path, seed: int) -
     first = (0, BLOCK_COUNT + 1, BLOCK_COUNT + 2)
     moment = first[seed] if seed < len(first) else random.randrange(1, BLOCK_COUNT + 1)
     outcome = check_killed_then_finished(server, argv, tmp_path / "state", image, random, moment)
-    assert outcome is None or outcome.text.strip() == server.ebs.only().snapshot_id
+    assert outcome is None or outcome.text.strip() == only_snapshot(server.ebs).snapshot_id
 
 
 @seeds

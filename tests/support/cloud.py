@@ -22,10 +22,10 @@ from bundler.aws.retry import RetryPolicy
 from bundler.aws.s3 import NO_ACL, S3BundleStore
 from bundler.aws.session import Cloud
 from bundler.aws.transport import TransportSettings
+from bundler.embedded.ebs import EmbeddedEbs
 from bundler.embedded.ec2 import Ec2Settings, EmbeddedEc2
 from bundler.model.image import ImageLocation
 from bundler.workflow.ports import BundleStore
-from tests.support.ebs import EbsServer, ebs_server
 from tests.support.ec2_objects import S3Objects
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Fault, FaultKind, FaultPlan, Reply, Request, error_reply
@@ -82,10 +82,14 @@ class CloudServer:
     requests: list[Request]
     faults: FaultPlan
     ec2: EmbeddedEc2
-    ebs: EbsServer
     credentials: dict[str, str] = field(repr=False)
     """Of the S3 server, as variables of the environment; moto takes any."""
     intercept: Callable[[Request], Reply | None] = lambda request: None
+
+    @property
+    def ebs(self) -> EmbeddedEbs:
+        """The EBS direct APIs."""
+        return self.ec2.ebs
 
     @property
     def registrations(self) -> list[dict[str, Any]]:
@@ -161,8 +165,7 @@ def cloud_server(
             empty_account(client)
             ec2 = EmbeddedEc2(replace(settings, objects=S3Objects(client), checks_acl=False))
             moto_url = stack.enter_context(moto_server(ec2))
-        ebs = stack.enter_context(ebs_server())
-        addresses = {"": moto_url, "s3": s3_url, "ebs": ebs.url}
+        addresses = {"s3": s3_url, "": moto_url}
         proxy = stack.enter_context(
             FaultProxy(lambda request: _address_of(addresses[_service_of(request)]))
         )
@@ -172,7 +175,6 @@ def cloud_server(
             requests=proxy.requests,
             faults=proxy.faults,
             ec2=ec2,
-            ebs=ebs,
             credentials=dict(credentials),
         )
         proxy.intercept = lambda request: cloud.intercept(request)
@@ -185,11 +187,10 @@ def refuse_references(server: CloudServer, code: str) -> None:
 
 
 def _service_of(request: Request) -> str:
-    """s3, ebs, or empty: by the scope of the credential, or for want of one by the path."""
+    """s3, or empty: by the scope of the credential, or for want of one by the path."""
     authorization = request.headers.get("authorization")
-    if authorization is None:
-        return "s3" if request.path != "/" else ""
-    return next((name for name in ("s3", "ebs") if f"/{name}/" in authorization), "")
+    is_s3 = request.path != "/" if authorization is None else "/s3/" in authorization
+    return "s3" if is_s3 else ""
 
 
 def _address_of(url: str) -> tuple[str, int]:

@@ -159,7 +159,7 @@ def test_the_size_of_an_image(tmp_path: Path, layout: Layout, words: str) -> Non
 def test_disks_and_file_systems(
     contents: ImageContents, kind: VirtualizationType, status: Status
 ) -> None:
-    assert statuses(list(check_contents(contents, Path("x"), kind))) == [status]
+    assert statuses(list(check_contents(contents, "x", kind))) == [status]
 
 
 def partitioned(code: bytes) -> bytes:
@@ -179,7 +179,7 @@ def test_what_an_image_is(tmp_path: Path, start: bytes, status: Status, words: s
     path = tmp_path / "image"
     path.write_bytes(start.ljust(MIB, b"\0"))
     with ImageSource.open(path) as source:
-        (finding,) = check_contents(find_contents(source), path, HVM)
+        (finding,) = check_contents(find_contents(source), str(path), HVM)
     assert finding.status is status
     assert words in finding.message
 
@@ -189,7 +189,7 @@ def test_what_is_no_raw_image(tmp_path: Path) -> None:
     path.write_bytes(b"QFI\xfb".ljust(MIB, b"\0"))
     message = "expected a raw image, got qcow2 by its first bytes; make a raw image of it first"
     with ImageSource.open(path) as source, pytest.raises(InputError, match=message):
-        list(check_contents(find_contents(source), path, HVM))
+        list(check_contents(find_contents(source), str(path), HVM))
 
 
 @pytest.mark.parametrize("offset", [0, MIB])

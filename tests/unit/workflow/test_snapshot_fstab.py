@@ -3,11 +3,8 @@
 import pytest
 
 from bundler.model.snapshot import BLOCK_SIZE
-from bundler.workflow.snapshot_fstab import (
-    MAX_BLOCK_COUNT,
-    ephemeral_lines,
-    find_ephemeral_lines,
-)
+from bundler.workflow.snapshot_bytes import MAX_BLOCK_COUNT
+from bundler.workflow.snapshot_fstab import ephemeral_lines, find_ephemeral_lines
 
 
 @pytest.mark.parametrize(

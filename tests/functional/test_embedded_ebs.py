@@ -10,8 +10,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.support.cloud import REGION, CloudServer, cloud_server
-from tests.support.ebs import BLOCK_SIZE, PAGE_SIZE
+from bundler.embedded.ebs import BLOCK_SIZE, PAGE_SIZE, PAGE_SPAN
+from tests.support.cloud import REGION, CloudServer, cloud_server, open_cloud
+from tests.support.ebs import only_snapshot
 
 if TYPE_CHECKING:
     from mypy_boto3_ebs import EBSClient
@@ -31,7 +32,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CloudSer
 
 @pytest.fixture
 def client(server: CloudServer) -> "EBSClient":
-    return boto3.client("ebs", region_name=REGION, endpoint_url=server.ebs.url)
+    return boto3.client("ebs", region_name=REGION, endpoint_url=server.url)
 
 
 def put(client: "EBSClient", snapshot_id: str, **changes: Any) -> None:
@@ -86,7 +87,7 @@ def test_it_refuses_what_is_wrong(client: "EBSClient", server: CloudServer) -> N
     for changed in ({"ChangedBlocksCount": 2}, {"Checksum": checksum(BLOCK)}):
         with refused("ValidationException"):
             complete(client, snapshot_id, **changed)
-    assert server.ebs.only().state == "pending"
+    assert only_snapshot(server.ebs).state == "pending"
     complete(client, snapshot_id)
     with refused("ValidationException"):
         complete(client, snapshot_id)
@@ -97,13 +98,16 @@ def test_it_refuses_what_is_wrong(client: "EBSClient", server: CloudServer) -> N
         client.get_snapshot_block(SnapshotId=snapshot_id, BlockIndex=0, BlockToken="eA==")
     got = client.get_snapshot_block(SnapshotId=snapshot_id, **block)
     assert got["BlockData"].read() == BLOCK
+    server.ebs.expire_tokens()
+    with refused("ValidationException"):
+        client.get_snapshot_block(SnapshotId=snapshot_id, **block)
 
 
 def test_it_pages(client: "EBSClient", server: CloudServer) -> None:
     snapshot_id = client.start_snapshot(VolumeSize=1)["SnapshotId"]
-    snapshot = server.ebs.only()
-    snapshot.blocks.update((index * 3, BLOCK) for index in range(2 * PAGE_SIZE + 1))
-    snapshot.in_ec2.status = "completed"
+    snapshot = only_snapshot(server.ebs)
+    snapshot.written_blocks.update((index * 3, BLOCK) for index in range(2 * PAGE_SIZE + 1))
+    snapshot.shown.status = "completed"
     page = client.list_snapshot_blocks(SnapshotId=snapshot_id, StartingBlockIndex=1)
     sizes, indexes = [], []
     while True:
@@ -114,7 +118,36 @@ def test_it_pages(client: "EBSClient", server: CloudServer) -> None:
         page = client.list_snapshot_blocks(SnapshotId=snapshot_id, NextToken=page["NextToken"])
     assert sizes == [PAGE_SIZE, PAGE_SIZE]
     assert indexes == sorted(snapshot.blocks)[1:]
+    snapshot.written_blocks = {PAGE_SPAN: BLOCK}
+    empty = client.list_snapshot_blocks(SnapshotId=snapshot_id)
+    assert empty["Blocks"] == []
+    page = client.list_snapshot_blocks(SnapshotId=snapshot_id, NextToken=empty["NextToken"])
+    last = client.list_snapshot_blocks(SnapshotId=snapshot_id, StartingBlockIndex=PAGE_SPAN + 1)
+    assert [block["BlockIndex"] for block in page["Blocks"]] == [PAGE_SPAN]
+    assert "NextToken" not in page
+    assert last["Blocks"] == []
     with refused("ValidationException"):
         client.list_snapshot_blocks(SnapshotId=snapshot_id, NextToken="eA==")
     with refused("ValidationException"):
         client.list_snapshot_blocks(SnapshotId=snapshot_id, MaxResults=100001)
+
+
+def test_a_child_has_its_parents_blocks(client: "EBSClient", server: CloudServer) -> None:
+    parent_id = client.start_snapshot(VolumeSize=2)["SnapshotId"]
+    put(client, parent_id, BlockIndex=3)
+    with refused("ValidationException"):
+        client.start_snapshot(VolumeSize=2, ParentSnapshotId=parent_id)
+    complete(client, parent_id)
+    with refused("ValidationException"):
+        client.start_snapshot(VolumeSize=1, ParentSnapshotId=parent_id)
+    with refused("ResourceNotFoundException"):
+        client.start_snapshot(VolumeSize=2, ParentSnapshotId="snap-0")
+    child = client.start_snapshot(VolumeSize=2, ParentSnapshotId=parent_id)
+    assert child["ParentSnapshotId"] == parent_id
+    put(client, child["SnapshotId"], BlockIndex=5)
+    complete(client, child["SnapshotId"])
+    open_cloud(server).ec2().delete_snapshot(SnapshotId=parent_id)
+    with refused("ResourceNotFoundException"):
+        client.list_snapshot_blocks(SnapshotId=parent_id)
+    blocks = client.list_snapshot_blocks(SnapshotId=child["SnapshotId"])["Blocks"]
+    assert [block["BlockIndex"] for block in blocks] == [3, 5]
