@@ -55,7 +55,7 @@ def find_image(api: Ec2Api, image_id: str) -> DescribedImage | None:
     found = api.pages(
         "DescribeImages",
         "Images",
-        f"describe AMI {image_id}",
+        f"describe AMI {image_id} in {api.region}",
         ImageIds=[image_id],
         IncludeDeprecated=True,
         IncludeDisabled=True,

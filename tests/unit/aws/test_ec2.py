@@ -176,7 +176,7 @@ def test_describe_of_an_ami_that_ec2_does_not_know_yet(
 
 def test_describe_that_is_refused(registry: Ec2ImageRegistry, stub: Stubber) -> None:
     stub.add_client_error("describe_images", "UnauthorizedOperation", "No.", 403)
-    with pytest.raises(AwsRefusedError, match=f"describe AMI {AMI_ID}: No"):
+    with pytest.raises(AwsRefusedError, match=f"describe AMI {AMI_ID} in eu-west-1: No"):
         registry.describe(AMI_ID)
 
 
