@@ -58,6 +58,8 @@ class EbsSnapshotStore:
         }
         if request.description:
             arguments["Description"] = request.description
+        if request.parent_id:
+            arguments["ParentSnapshotId"] = request.parent_id
         if request.tags:
             arguments["Tags"] = [{"Key": key, "Value": value} for key, value in request.tags]
         return self._transport.call(

@@ -3,13 +3,21 @@
 import argparse
 import time
 from contextlib import ExitStack
-from pathlib import Path
 
 from bundler.aws.ebs_images import EbsImageRegistry
 from bundler.aws.ebs_reader import EbsBlockReader
 from bundler.aws.session import Cloud
-from bundler.cli.cloud import open_cloud, registry_of
+from bundler.aws.snapshots import delete_snapshot
+from bundler.cli.cloud import api_of, open_cloud, registry_of
 from bundler.cli.console import Console, Result
+from bundler.cli.convert_file import check_output, write_file
+from bundler.cli.convert_fstab import (
+    add_fstab_option,
+    find_snapshot_fstab,
+    fstab_facts,
+    remove_mounts,
+    tell_fstab,
+)
 from bundler.cli.convert_registration import add_ami_arguments, new_registration
 from bundler.cli.convert_source import ConvertSource, add_source_arguments, open_source
 from bundler.cli.options import (
@@ -30,7 +38,6 @@ from bundler.cli.snapshot import (
     wait,
 )
 from bundler.errors import AwsRefusedError, BundlerError, TransferError, UsageError
-from bundler.host.files import check_absent, check_directory
 from bundler.host.processors import processor_count
 from bundler.model.ebs_registration import EbsRegistration
 from bundler.model.partition_table import PartitionScheme
@@ -38,9 +45,7 @@ from bundler.model.resource_tag import parse_tags
 from bundler.model.snapshot import MAX_DESCRIPTION_LENGTH, SnapshotRequest, volume_size
 from bundler.workflow.convert import ConversionPlan, convert_bundle, disk_size, find_converted
 from bundler.workflow.register import wait_for_image
-from bundler.workflow.snapshot_fstab import find_ephemeral_lines
 from bundler.workflow.snapshot_state import EarlierSnapshot, SnapshotLog, describe_bundle
-from bundler.workflow.unbundle import unbundle
 from bundler.workflow.wait import Patience
 
 
@@ -51,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to",
         nargs=2,
         metavar=("FORMAT", "FILE"),
-        help="write an image file (FORMAT: raw), and make no AMI",
+        help="write an image file, and make no AMI; FORMAT: raw, qcow2, vmdk or vhd",
     )
     add_ami_arguments(parser)
     parser.add_argument(
@@ -60,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="gpt|mbr",
         help="wrap a bare file system into a partitioned disk, without a boot loader",
     )
+    add_fstab_option(parser)
     parser.add_argument(
         "--copy-permissions",
         action="store_true",
@@ -79,15 +85,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Convert a bundle."""
-    output = _check_arguments(arguments)
+    if arguments.to is None and not arguments.name:
+        raise UsageError("convert: expected --name NAME for the AMI, or --to FORMAT FILE")
+    target = check_output(arguments) if arguments.to else None
     wanted = dict(parse_tags(arguments.tag))
     word = arguments.partition
     scheme = choice("--partition", word, PartitionScheme) if word else None
     cloud = open_cloud(arguments)
     images = EbsImageRegistry(cloud.ec2(), cloud.transport)
     source = open_source(arguments, cloud, images, console)
-    if output is not None:
-        return _write_image(arguments, source, output, cloud, console)
+    if target is not None:
+        return write_file(arguments, source, target, scheme, cloud, console)
     if arguments.copy_permissions and source.ami is None:
         raise UsageError("convert: --copy-permissions needs the old AMI's id as SOURCE")
     registration = new_registration(arguments, source, wanted)
@@ -104,55 +112,6 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     if scheme:
         console.warn("the disk gets no boot loader: an hvm instance does not boot without one")
     return _make_ami(arguments, source, plan, registration, request, cloud, images, console)
-
-
-def _check_arguments(arguments: argparse.Namespace) -> Path | None:
-    """The image file to write, if one is wanted."""
-    if arguments.to is None:
-        if not arguments.name:
-            raise UsageError("convert: expected --name NAME for the AMI, or --to raw FILE")
-        return None
-    if arguments.partition:
-        raise UsageError("convert: --partition is for AMIs, not for --to")
-    form, name = arguments.to
-    if form != "raw":
-        raise UsageError(
-            f"--to {form!r}: expected raw; qemu-img convert makes other formats of a raw image"
-        )
-    output = Path(name)
-    check_directory(output.parent)
-    check_absent(output, force=arguments.force)
-    return output
-
-
-def _write_image(
-    arguments: argparse.Namespace,
-    source: ConvertSource,
-    output: Path,
-    cloud: Cloud,
-    console: Console,
-) -> Result:
-    inputs = [Path(source.place), arguments.key, arguments.cert]
-    if source.stored is None:
-        inputs += [source.directory / part.filename for part in source.manifest.parts]
-    if any(path is not None and path.resolve() == output.resolve() for path in inputs):
-        raise UsageError(f"write {output}: this is one of the inputs")
-    unbundle(
-        source.manifest,
-        source.parts(),
-        source.secret,
-        output,
-        force=arguments.force,
-        workers=processor_count(),
-        progress=console,
-    )
-    facts = {
-        "image": str(output),
-        "size": source.manifest.size,
-        "signature_checked": source.is_signature_checked,
-        "retry_count": cloud.transport.retry_count,
-    }
-    return Result(text=str(output), facts=facts)
 
 
 def _make_ami(
@@ -173,16 +132,20 @@ def _make_ami(
         )
         earlier = None if arguments.no_resume else load(log, console)
         done = find_converted(images, registration.name, earlier)
-        facts: dict[str, object] = {"snapshot_id": earlier.snapshot_id if earlier else ""}
-        if done is not None:
-            image_id = done.image_id
+        if done is not None and earlier is not None:
+            image_id, first_id = done.image_id, earlier.snapshot_id
+            facts: dict[str, object] = {"snapshot_id": earlier.edited_id or first_id}
         else:
-            facts = _make_snapshot(source, plan, request, cloud, log, earlier, console)
+            first_id, facts = _make_snapshot(
+                arguments, source, plan, request, cloud, log, earlier, console
+            )
             image_id = _register(images, registration, str(facts["snapshot_id"]), console)
         registry = registry_of(cloud)
         patience = Patience(sleep=time.sleep, clock=time.monotonic)
         ami = wait_for_image(registry, image_id, patience)
         count = _copy_permissions(arguments, images, source, image_id)
+        if first_id != facts["snapshot_id"]:
+            _delete_first(cloud, first_id, console)
         log.finish()
     more = {
         "image_id": image_id,
@@ -196,6 +159,7 @@ def _make_ami(
 
 
 def _make_snapshot(
+    arguments: argparse.Namespace,
     source: ConvertSource,
     plan: ConversionPlan,
     request: SnapshotRequest,
@@ -203,8 +167,11 @@ def _make_snapshot(
     log: SnapshotLog,
     earlier: EarlierSnapshot | None,
     console: Console,
-) -> dict[str, object]:
-    """Write the image into a snapshot, and wait until it can be registered; facts of it."""
+) -> tuple[str, dict[str, object]]:
+    """Write the image into a snapshot, and wait until it can be registered.
+
+    The snapshot that was written, and facts of the one to register, which may be another.
+    """
     snapshots = open_snapshots(cloud)
     written = convert_bundle(
         source.manifest,
@@ -221,23 +188,25 @@ def _make_snapshot(
     )
     say_written(written, cloud, console)
     state = wait(snapshots, written.snapshot_id, console, no_wait=False)
-    lines = _look_at_fstab(cloud, written.snapshot_id, console)
-    return {**snapshot_facts(written, request, cloud, state=state), "fstab_lines": lines}
+    snapshot_id, reader = written.snapshot_id, EbsBlockReader(cloud.ebs(), cloud.transport)
+    is_removed = arguments.remove_ephemeral_mounts
+    if is_removed:
+        snapshot_id, fstab = remove_mounts(snapshot_id, request, reader, snapshots, log)
+        state = wait(snapshots, snapshot_id, console, no_wait=False)
+    else:
+        fstab = find_snapshot_fstab(reader, snapshot_id, console)
+    tell_fstab(fstab, console, is_removed=is_removed)
+    facts = snapshot_facts(written, request, cloud, state=state)
+    more = fstab_facts(fstab, is_removed=is_removed)
+    return written.snapshot_id, {**facts, **more, "snapshot_id": snapshot_id}
 
 
-def _look_at_fstab(cloud: Cloud, snapshot_id: str, console: Console) -> list[str]:
-    """Tell of what a new instance may wait for in vain; the lines."""
+def _delete_first(cloud: Cloud, snapshot_id: str, console: Console) -> None:
+    """Delete the snapshot whose place another one has taken; that it stays is a warning."""
     try:
-        lines = find_ephemeral_lines(EbsBlockReader(cloud.ebs(), cloud.transport), snapshot_id)
+        delete_snapshot(api_of(cloud), snapshot_id)
     except (AwsRefusedError, TransferError) as error:
-        console.warn(f"whether /etc/fstab mounts instance store volumes is not known: {error}")
-        return []
-    for line in lines:
-        console.warn(
-            f"/etc/fstab mounts an instance store volume, which many instance types do not have, "
-            f"and an instance may wait for it at boot: {line}"
-        )
-    return list(lines)
+        console.warn(f"{snapshot_id} is not needed any more, and billed: {error}")
 
 
 def _register(

@@ -1,12 +1,14 @@
 """Look up one file in an ext2, ext3 or ext4 file system, without mounting it.
 
-Just enough to read the first bytes of a program; what is not understood (encryption, inline
-data, damage, a hostile image) gives None.  Everything read is bounded.
+Just enough to read the first bytes of a program, or a small file; what is not understood
+(encryption, inline data, damage, a hostile image) gives None.  Everything read is bounded.
 """
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Self
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple, Self
 
 Read = Callable[[int, int], bytes]
 """read(offset, size): bytes of the file system; fewer at its end."""
@@ -20,10 +22,12 @@ MAX_BLOCK_COUNT = 16 * 1024
 _MAGIC = 0xEF53
 _SUPERBLOCK_OFFSET, _SUPERBLOCK_SIZE = 1024, 264
 _ROOT_INODE = 2
-_INCOMPAT_META_BG, _INCOMPAT_64BIT = 0x10, 0x80
+_INCOMPAT_RECOVER, _INCOMPAT_META_BG, _INCOMPAT_64BIT = 0x4, 0x10, 0x80
 _FLAG_EXTENTS, _FLAG_INLINE_DATA, _FLAG_ENCRYPTED = 0x80000, 0x10000000, 0x800
+_FLAG_VERITY = 0x100000
 _TYPE_MASK, _DIRECTORY, _REGULAR, _SYMLINK = 0xF000, 0x4000, 0x8000, 0xA000
 _EXTENT_MAGIC = 0xF30A
+_MAX_WRITTEN = 32768  # blocks of an extent; a larger number is one of blocks never written
 _DIRECT_BLOCKS = 12
 _MAX_SYMLINKS = 16
 _MAX_DEPTH = 5
@@ -32,6 +36,23 @@ _MAX_WORDS = 64
 
 class _Unreadable(Exception):  # noqa: N818 - never leaves this module
     """The file system says what this reader does not understand."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """A small file, whole, and where its bytes lie."""
+
+    data: bytes
+    pieces: tuple[tuple[int, int], ...]
+    """Offset in the file system and size of each piece, in their order."""
+
+
+class _Extent(NamedTuple):
+    """Blocks of a file that lie together: where in the file, how many, and where they begin."""
+
+    logical: int
+    length: int
+    first: int
 
 
 class _Inode:
@@ -64,6 +85,8 @@ class ExtFileSystem:
         is_dynamic = number(superblock, 76)[0] > 0
         self._inode_size = struct.unpack_from("<H", superblock, 88)[0] if is_dynamic else 128
         incompatible = number(superblock, 96)[0] if is_dynamic else 0
+        self.needs_recovery = bool(incompatible & _INCOMPAT_RECOVER)
+        """Whether it was in use: what its journal holds is to be written yet."""
         self._descriptor_size = 32
         if incompatible & _INCOMPAT_64BIT:
             self._descriptor_size = struct.unpack_from("<H", superblock, 254)[0]
@@ -95,6 +118,42 @@ class ExtFileSystem:
             return self._block(block)[: min(size, inode.size)]
         except (_Unreadable, struct.error):
             return None
+
+    def find_file(self, path: str, limit: int) -> StoredFile | None:
+        """A regular file of at most `limit` bytes; symbolic links are followed.
+
+        None, too, when some of its bytes are not in blocks of its own, or may not be changed.
+        """
+        try:
+            inode = self._find(path)
+            if inode is None or inode.type != _REGULAR or inode.flags & _FLAG_VERITY:
+                return None
+            count = -(-inode.size // self._block_size)
+            if inode.size > limit or not self._is_dense(inode, count):
+                return None
+            numbers = list(self._data_blocks(inode))
+            data = b"".join(map(self._block, numbers))[: inode.size]
+        except (_Unreadable, struct.error):
+            return None
+        sizes = [self._block_size] * count
+        if count:
+            sizes[-1] -= count * self._block_size - inode.size
+        offsets = [number * self._block_size for number in numbers]
+        if len(offsets) != count or len(data) != inode.size:
+            return None
+        return StoredFile(data=data, pieces=tuple(zip(offsets, sizes, strict=True)))
+
+    def _is_dense(self, inode: _Inode, count: int) -> bool:
+        """Whether an inode's first blocks are all there: neither holes nor unwritten."""
+        if not inode.flags & _FLAG_EXTENTS:
+            direct = struct.unpack_from(f"<{_DIRECT_BLOCKS}I", inode.blocks)
+            return count <= _DIRECT_BLOCKS and all(direct[:count])
+        expected = 0
+        for extent in islice(self._extents(inode.blocks, _MAX_DEPTH), count):
+            if extent.logical != expected or extent.length > _MAX_WRITTEN:
+                return False
+            expected += extent.length
+        return expected >= count
 
     def _find(self, path: str) -> _Inode | None:
         """Walk from the root; a symbolic link puts its target's words in front of the rest."""
@@ -170,24 +229,27 @@ class ExtFileSystem:
         """Numbers of the blocks that hold the inode's first MAX_DIRECTORY_SIZE bytes."""
         left = -(-min(inode.size, MAX_DIRECTORY_SIZE) // self._block_size)
         if inode.flags & _FLAG_EXTENTS:
-            numbers = self._extent_blocks(inode.blocks, _MAX_DEPTH)
+            numbers = self._extent_blocks(inode.blocks)
         else:
             numbers = self._mapped_blocks(inode.blocks)
         for number, _ in zip(numbers, range(left), strict=False):
             yield number
 
-    def _extent_blocks(self, node: bytes, depth_left: int) -> Iterator[int]:
+    def _extent_blocks(self, node: bytes) -> Iterator[int]:
+        for extent in self._extents(node, _MAX_DEPTH):
+            yield from range(extent.first, extent.first + min(extent.length, _MAX_WRITTEN))
+
+    def _extents(self, node: bytes, depth_left: int) -> Iterator[_Extent]:
         magic, count, _, depth = struct.unpack_from("<HHHH", node)
         if magic != _EXTENT_MAGIC or depth > depth_left or count > len(node) // 12 - 1:
             raise _Unreadable
         for position in range(12, 12 + 12 * count, 12):
             if depth:
                 low, high = struct.unpack_from("<IH", node, position + 4)
-                yield from self._extent_blocks(self._block(low | high << 32), depth - 1)
+                yield from self._extents(self._block(low | high << 32), depth - 1)
             else:
-                length, high, low = struct.unpack_from("<HHI", node, position + 4)
-                first = low | high << 32
-                yield from range(first, first + min(length, 32768))
+                logical, length, high, low = struct.unpack_from("<IHHI", node, position)
+                yield _Extent(logical, length, low | high << 32)
 
     def _mapped_blocks(self, blocks: bytes) -> Iterator[int]:
         """ext2's and ext3's map: direct blocks, then one block of further numbers."""

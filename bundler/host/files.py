@@ -8,8 +8,9 @@ import errno
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -84,6 +85,19 @@ def atomic_file(path: Path, *, mode: int = 0o666, force: bool = False) -> Iterat
             if temporary is not None:
                 temporary.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def scratch_file(directory: Path) -> Iterator[BinaryIO]:
+    """A file for its owner alone, which is gone when the block ends, or the process dies.
+
+    Raises:
+        HostError: the directory refuses.
+    """
+    with ExitStack() as stack:
+        with os_errors("write in", directory):
+            file = stack.enter_context(tempfile.TemporaryFile(dir=directory, buffering=0))
+        yield file
 
 
 def _temporary_path(path: Path) -> Path:

@@ -31,11 +31,17 @@ def find_program(name: str, *, package: str) -> Path:
     return Path(path)
 
 
-def run(argv: Sequence[str | Path], *, environment: Mapping[str, str] | None = None) -> bytes:
+def run(
+    argv: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str] | None = None,
+    inherit: Sequence[int] = (),
+) -> bytes:
     """Run a program to its end and return what it wrote to its standard output.
 
     It reads nothing, and of the environment it has only PATH and TMPDIR, the language C and
-    `environment`.  When the caller is interrupted it is killed.
+    `environment`; of our open files it has those of the descriptors `inherit`.  When the caller
+    is interrupted it is killed.
 
     Raises:
         MissingError: there is no such program.
@@ -50,6 +56,7 @@ def run(argv: Sequence[str | Path], *, environment: Mapping[str, str] | None = N
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            pass_fds=inherit,
         )
     with process:
         try:

@@ -31,6 +31,15 @@ class VirtualizationType(StrEnum):
     PARAVIRTUAL = "paravirtual"
 
 
+class DiskFormat(StrEnum):
+    """Formats in which an image is written."""
+
+    RAW = "raw"
+    QCOW2 = "qcow2"
+    VMDK = "vmdk"
+    VHD = "vhd"
+
+
 class ImageState(StrEnum):
     """States of an AMI (DescribeImages, `State`)."""
 

@@ -44,6 +44,8 @@ class SnapshotRequest:
     """GiB."""
     description: str = ""
     tags: tuple[Tag, ...] = ()
+    parent_id: str = ""
+    """The snapshot whose blocks this one has, but for those that are written; empty: none."""
 
     def __post_init__(self) -> None:
         if not is_text(self.description) or len(self.description) > MAX_DESCRIPTION_LENGTH:

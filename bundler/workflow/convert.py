@@ -30,7 +30,8 @@ Runs = Iterable[tuple[int, Chunk]]
 class ConversionPlan:
     """What the image is to become."""
 
-    virtualization_type: VirtualizationType
+    virtualization_type: VirtualizationType | None
+    """Of the AMI; None: an image file is all that is made."""
     scheme: PartitionScheme | None
     """Of the disk that is put around a file system; None: the image stays as it is."""
     is_forced: bool
@@ -67,10 +68,19 @@ def convert_bundle(
         progress.task(f"converting {manifest.name}", manifest.bundled_size) as advance,
         closing(open_image(manifest, parts, secret, workers=workers, advance=advance)) as runs,
     ):
-        start, image = peek_start(runs, min(START_SIZE, manifest.size))
-        check_start(start, plan)
-        disk = wrap_image(image, manifest, plan.scheme) if plan.scheme else image
+        disk = open_disk(runs, manifest, plan)
         return write_snapshot(disk, request, store, log, earlier=earlier, new_token=new_token)
+
+
+def open_disk(runs: Iterator[tuple[int, Chunk]], manifest: Manifest, plan: ConversionPlan) -> Runs:
+    """The data of the disk that an image becomes, when its start allows that.
+
+    Raises:
+        InputError: the image is not what the plan needs.
+    """
+    start, image = peek_start(runs, min(START_SIZE, manifest.size))
+    check_start(start, plan)
+    return wrap_image(image, manifest, plan.scheme) if plan.scheme else image
 
 
 def peek_start(runs: Iterator[tuple[int, Chunk]], size: int) -> tuple[bytes, Runs]:
@@ -150,7 +160,7 @@ def find_converted(
         TransferError: EC2 cannot be reached.
     """
     ami = registry.find(name)
-    if ami is None or (earlier is not None and earlier.snapshot_id in ami.snapshot_ids):
+    if ami is None or (earlier and not earlier.snapshot_ids.isdisjoint(ami.snapshot_ids)):
         return ami
     raise AwsRefusedError(
         f"register AMI {name!r}: expected a free name, got one that {ami.image_id} has; choose "

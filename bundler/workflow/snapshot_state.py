@@ -62,6 +62,13 @@ class EarlierSnapshot:
     checksums: Mapping[int, bytes] = field(default_factory=dict)
     """SHA-256s of the blocks that EBS has taken, by index."""
     may_be_complete: bool = False
+    edited_id: str = ""
+    """The snapshot that was made of it, with changes; empty: none."""
+
+    @property
+    def snapshot_ids(self) -> frozenset[str]:
+        """Of all that the run has made."""
+        return frozenset(filter(None, (self.snapshot_id, self.edited_id)))
 
 
 class SnapshotLog:
@@ -125,6 +132,14 @@ class SnapshotLog:
         """
         self._append({"completing": True})
 
+    def keep_edited(self, snapshot_id: str) -> None:
+        """Remember the snapshot that is made of the first, before an AMI is made of it.
+
+        Raises:
+            HostError: the disk is full or refuses.
+        """
+        self._append({"edited": snapshot_id})
+
     def close(self) -> None:
         """Remember nothing more: threads that still wait for EBS may outlive the file."""
         with self._lock:
@@ -149,9 +164,8 @@ def _earlier(records: list[dict[str, Any]]) -> EarlierSnapshot:
     """What the records of one run say; KeyError, TypeError or ValueError for others' records."""
     return EarlierSnapshot(
         token=str(records[0]["token"]),
-        snapshot_id=next(
-            (str(record["snapshot"]) for record in records if "snapshot" in record), ""
-        ),
+        snapshot_id=_first(records, "snapshot"),
+        edited_id=_first(records, "edited"),
         checksums={
             int(record["block"]): bytes.fromhex(record["sha256"])
             for record in records
@@ -159,3 +173,8 @@ def _earlier(records: list[dict[str, Any]]) -> EarlierSnapshot:
         },
         may_be_complete=any("completing" in record for record in records),
     )
+
+
+def _first(records: list[dict[str, Any]], name: str) -> str:
+    """What the first record says that says anything of that name."""
+    return next((str(record[name]) for record in records if name in record), "")

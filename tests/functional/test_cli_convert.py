@@ -184,16 +184,34 @@ def test_a_manifest_on_the_disk_through_faults(
     assert outcome.text == f"{ami['ImageId']}\n"
 
 
+FSTAB = "LABEL=/ / ext4 defaults 0 1\n/dev/sdb  /mnt auto defaults 0 2\nproc /proc proc\n"
+FSTAB_LEFT = ("LABEL=/ / ext4 defaults 0 1\nproc /proc proc\n").ljust(len(FSTAB), "\n")
+EPHEMERAL_LINE = "/dev/sdb /mnt auto defaults 0 2"
+
+
+def make_file_system(directory: Path, fstab: str = FSTAB) -> Path:
+    root = directory / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/fstab").write_text(fstab)
+    image = directory / "fs.img"
+    use_tool("mke2fs", "-q", "-t", "ext4", "-d", root, image, "8M")
+    return image
+
+
+def check_fstab(disk: bytes, offset: int, image: Path, directory: Path) -> None:
+    """A file system at that offset of a disk is the image but for its fstab's ephemeral line."""
+    copy = directory / "copy.img"
+    copy.write_bytes(disk[offset : offset + image.stat().st_size])
+    use_tool("e2fsck", "-f", "-n", copy)
+    assert use_tool("debugfs", "-R", "cat /etc/fstab", copy) == FSTAB_LEFT.encode()
+    assert image.read_bytes() == copy.read_bytes().replace(FSTAB_LEFT.encode(), FSTAB.encode())
+
+
 def test_a_bare_file_system_is_wrapped_on_request(
     server: CloudServer, manifest: Path, tmp_path: Path
 ) -> None:
     """Lines of its fstab are told, read from the snapshot, in which it is a partition."""
-    root = tmp_path / "root"
-    (root / "etc").mkdir(parents=True)
-    text = "LABEL=/ / ext4 defaults 0 1\n/dev/sdb  /mnt auto defaults 0 2\n"
-    (root / "etc/fstab").write_text(text)
-    image = tmp_path / "fs.img"
-    use_tool("mke2fs", "-q", "-t", "ext4", "-d", root, image, "8M")
+    image = make_file_system(tmp_path)
     source = run_here(*bundle_arguments(image, tmp_path)).text.strip()
     options = ("--name", "new 1", "--partition", "gpt", "--json")
     outcome = convert(server, source, tmp_path, *options)
@@ -205,12 +223,116 @@ def test_a_bare_file_system_is_wrapped_on_request(
     assert list(file_system_offsets(lambda at, count: disk[at : at + count]))[:2] == [0, MIB]
     assert made.volume_size == 1
     assert 2047 in made.blocks  # the table's copy at the disk's end
-    assert json.loads(outcome.text)["fstab_lines"] == ["/dev/sdb /mnt auto defaults 0 2"]
+    assert json.loads(outcome.text)["fstab_lines"] == [EPHEMERAL_LINE]
+    assert json.loads(outcome.text)["fstab_lines_removed"] is False
     assert "/etc/fstab mounts an instance store volume" in outcome.errors
     read = [request for request in server.ebs.requests if request.operation == "GetSnapshotBlock"]
     assert 1 <= len(read) <= 8
     again = convert(server, manifest, tmp_path, "--name", "new 2", "--partition", "gpt")
     check_refused(again, 3, r"partitioned already \(MBR\)")
+
+
+REMOVE = "--remove-ephemeral-mounts"
+
+
+@pytest.mark.parametrize("interrupted_at", ["", "put", "register", "registered"])
+def test_ephemeral_mounts_are_removed_on_request(
+    server: CloudServer, tmp_path: Path, interrupted_at: str
+) -> None:
+    """By a second snapshot, of one block, in the first one's place; whatever is refused when."""
+    image = make_file_system(tmp_path)
+    source = run_here(*bundle_arguments(image, tmp_path)).text.strip()
+    options = ("--name", "new 1", "--partition", "mbr", REMOVE, "--json")
+    if interrupted_at:
+        server.intercept = refuse_edit_at(server, interrupted_at)
+        assert convert(server, source, tmp_path, *options).code == 6
+        server.intercept = lambda request: None
+    outcome = convert(server, source, tmp_path, *options)
+    assert outcome.code == 0, outcome.errors
+    facts = json.loads(outcome.text)
+    made = only_snapshot(server.ebs)
+    assert made.state == "completed"
+    assert len(made.written_blocks) == 1
+    check_fstab(volume_start(made, 10 * MIB), MIB, image, tmp_path)
+    assert facts["snapshot_id"] == made.snapshot_id
+    (ami,) = ec2_of(server).describe_images(Owners=["self"])["Images"]
+    assert ami["ImageId"] == facts["image_id"]
+    assert ami["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"] == made.snapshot_id
+    if interrupted_at != "registered":
+        assert facts["fstab_lines"] == [EPHEMERAL_LINE]
+        assert facts["fstab_lines_removed"] is True
+        assert f"taken out of /etc/fstab: {EPHEMERAL_LINE}" in outcome.errors
+    sent = written_blocks(server.ebs)
+    blocks = list(made.parent_blocks) + list(made.written_blocks)
+    assert sorted(sent) == sorted(blocks)
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+def refuse_edit_at(server: CloudServer, stage: str) -> Callable[[Request], Reply | None]:
+    """Refuse the second snapshot's block, or the registration, before or after it is done."""
+
+    def intercept(request: Request) -> Reply | None:
+        edited = [made for made in server.ebs.snapshots.values() if made.parent_blocks]
+        is_post = request.method == "POST" and request.path == "/"
+        if stage == "put" and request.method == "PUT" and edited:
+            return ebs_error("403 Forbidden", "AccessDeniedException")
+        is_completed = bool(edited) and edited[0].state == "completed"
+        if stage == "register" and is_post and is_completed and is_after_description(server):
+            return Reply(status="403 Forbidden", body=EC2_REFUSAL)
+        if stage == "registered" and is_post and server.registrations:
+            return Reply(status="403 Forbidden", body=EC2_REFUSAL)
+        return None
+
+    return intercept
+
+
+def test_what_has_no_ephemeral_mounts_stays(server: CloudServer, tmp_path: Path) -> None:
+    image = make_file_system(tmp_path, "LABEL=/ / ext4\n")
+    source = run_here(*bundle_arguments(image, tmp_path)).text.strip()
+    outcome = convert(server, source, tmp_path, "--name", "new 1", "--partition", "mbr", REMOVE)
+    assert outcome.code == 0, outcome.errors
+    disk = volume_start(only_snapshot(server.ebs), MIB + image.stat().st_size)
+    assert disk[MIB:] == image.read_bytes()
+
+
+def test_no_fstab_to_remove_mounts_from(
+    server: CloudServer, manifest: Path, tmp_path: Path
+) -> None:
+    outcome = convert(server, manifest, tmp_path, "--name", "new 1", REMOVE)
+    assert outcome.code == 3
+    assert "remove mounts from /etc/fstab: found none that can be read" in outcome.errors
+    assert server.registrations == []
+    again = convert(server, manifest, tmp_path, "--name", "new 1")
+    assert again.code == 0, again.errors
+    assert sorted(written_blocks(server.ebs)) == sorted(only_snapshot(server.ebs).blocks)
+    output = tmp_path / "out.img"
+    check_refused(convert(server, manifest, tmp_path, "--to", "raw", output, REMOVE), 3, "fstab")
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("disk_format", ["raw", "qcow2", "vmdk", "vhd"])
+def test_disk_images_of_hypervisors(server: CloudServer, tmp_path: Path, disk_format: str) -> None:
+    """The format's own program reads them, and finds the image and nothing else."""
+    image = make_file_system(tmp_path)
+    source = run_here(*bundle_arguments(image, tmp_path)).text.strip()
+    directory = tmp_path / "out"
+    directory.mkdir()
+    output, plain = directory / "disk", tmp_path / "plain.img"
+    options = ("--to", disk_format, output, "--partition", "gpt", REMOVE, "--json")
+    outcome = convert(server, source, tmp_path, *options)
+    assert outcome.code == 0, outcome.errors
+    assert list(directory.iterdir()) == [output]
+    assert output.stat().st_mode & 0o777 == 0o600
+    facts = json.loads(outcome.text)
+    name = "vpc" if disk_format == "vhd" else disk_format
+    use_tool("qemu-img", "convert", "-f", name, "-O", "raw", output, plain)
+    assert facts["format"] == disk_format
+    assert facts["size"] == plain.stat().st_size
+    assert facts["fstab_lines_removed"] is True
+    disk = plain.read_bytes()
+    assert list(file_system_offsets(lambda at, count: disk[at : at + count]))[:2] == [0, MIB]
+    check_fstab(disk, MIB, image, tmp_path)
+    assert server.ebs.requests == []
 
 
 @pytest.mark.slow
@@ -341,7 +463,7 @@ def test_to_a_raw_image(
         (("--name", "new", "--kernel", "aki-1"), 2, "kernel or ramdisk is for paravirtual"),
         (("--name", "new", "--copy-permissions"), 2, "needs the old AMI's id"),
         (("--name", "new", "--as-ec2"), 4, "open "),
-        (("--to", "iso", "x"), 2, "--to 'iso': expected raw"),
+        (("--to", "iso", "x"), 2, "--to 'iso': expected one of raw, qcow2, vmdk, vhd"),
         (("--name", "new", "--partition", "bsd"), 2, "--partition 'bsd': expected one of gpt, mbr"),
         (("--name", "taken"), 6, r"expected a free name, got one that ami-\w+ has"),
     ],
