@@ -65,7 +65,7 @@ def raised(error: Exception) -> BundlerError:
         ("AccessControlListNotSupported", 400, "BucketOwnerPreferred"),
         ("InvalidManifest", 400, "aws-exec-read"),
         ("InvalidAMIName.Duplicate", 400, "another AMI name"),
-        ("UnauthorizedOperation", 403, "decode-authorization-message"),
+        ("UnauthorizedOperation", 403, "must allow it (ec2:PutObject, or what that needs)"),
         ("NotImplemented", 501, ""),
         ("Unheard.Of", 400, ""),
     ],
