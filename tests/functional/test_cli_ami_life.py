@@ -190,7 +190,10 @@ def test_what_is_protected_stays(server: CloudServer, ec2: "EC2Client", tmp_path
     ami: Any = ec2_backends[ACCOUNT_ID][REGION].amis[image_id]
     ami.deregistration_protection = "enabled-with-cooldown"
     refused = run(server, "ami", "deregister", image_id, "--yes", "--delete-bundle", "--force")
-    check_refused(refused, 6, r"protected .*\(enabled-with-cooldown\); aws ec2 disable-image-dereg")
+    told = r"protected .*\(enabled-with-cooldown\); .* protect ami-\w+ --off ends that, 24 hours"
+    check_refused(refused, 6, told)
+        refused, 6, r"protected .*\(enabled-with-cooldown\); .* protect ami-\w+ --off ends"
+    )
     location = "s3://images/web/root.img.manifest.xml"
     ami.image_location = "images/old.manifest.xml"
     words = ("ami", "register", location, "--name", "web", "--replace")

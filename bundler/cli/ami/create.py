@@ -112,7 +112,8 @@ def _check_instance(instance: Instance) -> None:
         )
     if instance.state not in ("running", "stopped"):
         raise AwsRefusedError(
-            f"{subject}: expected an instance that is running or stopped, got {instance.state}",
+            f"{subject}: expected an instance that is running or stopped, got {instance.state}; "
+            "wait, or name another one: of what is terminated no AMI can be made",
             code="IncorrectState",
         )
 

@@ -117,9 +117,10 @@ def _check_image(arguments: argparse.Namespace, image: OwnImage) -> None:
             f"{subject}: it is S3-backed, and has no snapshots; --delete-bundle is for such"
         )
     if image.is_protected:
+        later = ", 24 hours later" if "cooldown" in image.protection else ""
         raise AwsRefusedError(
             f"{subject}: it is protected from deregistration ({image.protection}); "
-            "aws ec2 disable-image-deregistration-protection ends that",
+            f"ami-bundler ami protect {image.image_id} --off ends that{later}",
             code="OperationNotPermitted",
         )
 

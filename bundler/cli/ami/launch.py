@@ -1,6 +1,7 @@
 """ami-bundler ami launch."""
 
 import argparse
+import shlex
 import uuid
 from functools import partial
 
@@ -84,7 +85,9 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     if arguments.no_wait:
         instances = describe_instances(api, instance_ids)
     else:
-        instances = wait_until_running(partial(describe_instances, api), instance_ids, patience)
+        instances = wait_until_running(
+            partial(describe_instances, api), instance_ids, patience, _remedy(image)
+        )
     return _result(spec, instance_ids, instances)
 
 
@@ -127,6 +130,19 @@ def check_instance_type(cloud: Cloud, image: OwnImage, instance_type: str) -> No
         )
     raise UsageError(
         f"{subject}: {instance_type} does not boot {what}; these do: {', '.join(names)}"
+    )
+
+
+def _remedy(image: OwnImage) -> str:
+    """What to look at when an instance ends before it runs (Server.InternalError)."""
+    if image.is_s3_backed:
+        return (
+            f"look at the bundle: ami-bundler ami show {image.image_id}, and ami-bundler verify "
+            f"--deep {shlex.quote(f's3://{image.location}')}"
+        )
+    return (
+        "look at its EBS volumes: their limit of the account, and whether the caller may use the "
+        "KMS key of encrypted ones"
     )
 
 
