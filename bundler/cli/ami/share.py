@@ -4,12 +4,13 @@ import argparse
 from collections.abc import Sequence
 
 from bundler.cli.console import Console, Result
-from bundler.cli.image_bundle import bundle_of
+from bundler.cli.image_bundle import bundle_of, describe_acls
 from bundler.cli.image_changes import ImageChange, add_change_options, open_change
 from bundler.cli.image_lookup import permission_facts
 from bundler.errors import UsageError
+from bundler.model.object_access import ObjectAccess
 from bundler.model.permission import EVERYBODY, LaunchPermission, PermissionKind
-from bundler.workflow.registered_bundle import RegisteredState
+from bundler.workflow.registered_bundle import RegisteredBundle, RegisteredState
 
 _KINDS = {
     "account": PermissionKind.ACCOUNT,
@@ -106,7 +107,10 @@ def _modify(
 
 
 def _check(change: ImageChange, console: Console) -> None:
-    """Warn of what keeps the new ones from launching it: they need no access to S3, EC2 does."""
+    """Warn of what keeps the new ones from launching it, and say whether they may copy it.
+
+    To launch it they need no access to S3: EC2 does.
+    """
     image_id = change.image.image_id
     if change.image.state != "available":
         console.warn(f"AMI {image_id} is {change.image.state}: nobody can launch it now")
@@ -130,6 +134,28 @@ def _check(change: ImageChange, console: Console) -> None:
             f"{bundle.location.url}, or of its parts, let their owner alone read them; upload it "
             "with the ACL aws-exec-read"
         )
+    if bundle.state is RegisteredState.COMPLETE:
+        console.note(_describe_copying(image_id, bundle))
+
+
+def _describe_copying(image_id: str, bundle: RegisteredBundle) -> str:
+    """Whether those whom it is shared with may copy it, as far as ACLs tell."""
+    location = bundle.location
+    words = f"to copy AMI {image_id}, or to download its bundle, they must read it in S3"
+    acls = describe_acls(bundle)
+    if bundle.access is ObjectAccess.EVERYBODY:
+        return f"{words}, as everybody may ({acls})"
+    if bundle.access is ObjectAccess.HIDDEN:
+        return f"{words}: whether they may is not known, as its ACLs are hidden"
+    if bundle.access is ObjectAccess.OTHERS:
+        return f"{words}: whether they may is not known, as ids in ACLs tell no account ({acls})"
+    folder = location.key.rpartition("/")[0]
+    objects = f"{location.bucket}/{folder}/*" if folder else f"{location.bucket}/*"
+    return (
+        f"{words}, and by its ACLs may not ({acls}): a bucket policy lets them that allows them "
+        f"s3:GetObject on {objects} and s3:GetBucketAcl on {location.bucket}; to launch it they "
+        "need neither"
+    )
 
 
 def _ask(change: ImageChange, console: Console, *, is_asking: bool) -> None:
