@@ -1,7 +1,8 @@
 """An AMI's life through the command line: published, copied, launched, deregistered."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from tests.support.cloud import (
     ACCOUNT_ID,
     REGION,
     CloudServer,
+    Reply,
+    Request,
     cloud_server,
     make_bucket,
     open_cloud,
@@ -201,6 +204,50 @@ def test_what_is_protected_stays(server: CloudServer, ec2: "EC2Client", tmp_path
     check_refused(run(server, *words), 6, "only an S3-backed AMI")
     assert len(owned(server)) == 2
     assert len(stored_objects(server, "images", "web/")) == 2
+
+
+def test_auto_scaling_needs_it(server: CloudServer, ec2: "EC2Client", tmp_path: Path) -> None:
+    image_id = publish(server, tmp_path)
+    cloud = open_cloud(server)
+    scaling, zones = cloud.autoscaling(), [f"{REGION}a"]
+    size: Any = {"MinSize": 0, "MaxSize": 0, "AvailabilityZones": zones}
+    for name, used in (("mine", image_id), ("other", "ami-12345678")):
+        scaling.create_launch_configuration(
+            LaunchConfigurationName=name, ImageId=used, InstanceType="m3.medium"
+        )
+        scaling.create_auto_scaling_group(
+            AutoScalingGroupName=f"old-{name}", LaunchConfigurationName=name, **size
+        )
+    template = ec2.create_launch_template(
+        LaunchTemplateName="web", LaunchTemplateData={"ImageId": image_id}
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    specification: Any = {"LaunchTemplateSpecification": {"LaunchTemplateId": template}}
+    scaling.create_auto_scaling_group(
+        AutoScalingGroupName="mixed", MixedInstancesPolicy={"LaunchTemplate": specification}, **size
+    )
+    end = ("ami", "deregister", image_id, "--yes")
+    refused = run(server, *end)
+    told = (
+        rf"needed by launch-template/{template} \(version 1\), launch-configuration/mine, "
+        rf"auto-scaling-group/old-mine \(by mine\), auto-scaling-group/mixed \(by {template}\)"
+    )
+    check_refused(refused, USAGE, told)
+
+    def refuse(code: str) -> Callable[[Request], Reply | None]:
+        error = f"<Error><Code>{code}</Code><Message>No.</Message></Error>"
+        body = f"<ErrorResponse>{error}</ErrorResponse>".encode()
+        reply = Reply(status="403 Forbidden", body=body)
+        return lambda one: reply if "/autoscaling/" in one.headers["authorization"] else None
+
+    server.intercept = refuse("AccessDenied")
+    denied = r"look for launch configurations .*\(AccessDenied\); .* must allow it; --force dereg"
+    check_refused(run(server, *end), 6, denied)
+    server.intercept = refuse("InvalidAction")
+    check_refused(run(server, *end), USAGE, rf"{template} \(version 1\); --force")
+    server.intercept = refuse("AccessDenied")
+    forced = run(server, *end, "--force")
+    assert get_id(forced) == image_id
+    assert re.search(rf"what needs {image_id} is not known: {denied[:30]}", forced.errors)
 
 
 def test_an_ec2_that_does_not_tell_who_needs_it(server: CloudServer, tmp_path: Path) -> None:
