@@ -3,13 +3,15 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from moto.ec2.models import ec2_backends
 
-from tests.support.bundles import EC2_CERT, USER_CERT, USER_KEY
+from bundler.embedded.ec2 import Ec2Settings
+from tests.support.bundles import EC2_CERT, EC2_KEY, USER_CERT, USER_KEY, load_key
 from tests.support.cloud import (
     ACCOUNT_ID,
     REGION,
@@ -20,6 +22,7 @@ from tests.support.cloud import (
     make_bucket,
     open_cloud,
     refuse_references,
+    s3_client,
 )
 from tests.support.ebs_backed import run_ebs_instance
 from tests.support.images import random_bytes
@@ -31,13 +34,17 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
 ELSEWHERE = "us-west-2"
+GRANTEE = "111122223333"
 USAGE = 2
+
+SETTINGS = Ec2Settings(private_key=load_key(EC2_KEY))
+"""EC2 that opens what it launches, with its own key."""
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[CloudServer]:
-    with cloud_server(monkeypatch, tmp_path) as running:
-        make_bucket(running, "images")
+    with cloud_server(monkeypatch, tmp_path, settings=SETTINGS) as running:
+        make_bucket(running, "images", acl="aws-exec-read")
         refuse_references(running, "InvalidAction")
         yield running
 
@@ -62,7 +69,7 @@ def publish(server: CloudServer, tmp_path: Path) -> str:
     image.write_bytes(random_bytes(100_000, 1))
     keys: list[str | Path] = ["--key", USER_KEY, "--cert", USER_CERT, "--ec2-cert", EC2_CERT]
     words: list[str | Path] = ["publish", image, "s3://images/web", "--name", "web"]
-    words += ["--acl", "none", "--state-dir", tmp_path / "state", "--account", "123456789012"]
+    words += ["--state-dir", tmp_path / "state", "--account", ACCOUNT_ID]
     return get_id(run(server, *words, *keys))
 
 
@@ -71,17 +78,64 @@ def owned(server: CloudServer, region: str = REGION) -> list[str]:
     return [image["ImageId"] for image in images]
 
 
+def leftovers(server: CloudServer) -> list[str]:
+    """All that is still there, in S3 and in both regions of EC2."""
+    client = s3_client(server)
+    found = []
+    for bucket in client.list_buckets()["Buckets"]:
+        found += [f"s3 {name}" for name in stored_objects(server, bucket["Name"], "")]
+        uploads = client.list_multipart_uploads(Bucket=bucket["Name"]).get("Uploads", [])
+        found += [f"upload {upload['Key']}" for upload in uploads]
+    for region in (REGION, ELSEWHERE):
+        there = open_cloud(server, region=region).ec2()
+        found += owned(server, region)
+        found += snapshots(there)
+        found += [volume["VolumeId"] for volume in there.describe_volumes()["Volumes"]]
+        found += [
+            instance["InstanceId"]
+            for reservation in there.describe_instances()["Reservations"]
+            for instance in reservation["Instances"]
+            if instance["State"]["Name"] != "terminated"
+        ]
+    return found
+
+
+def check_listed_shown_and_shared(server: CloudServer, image_id: str, root: str) -> None:
+    """What of an AMI's life leaves no trace but in EC2."""
+    listed = run(server, "ami", "list", "--root-device-type", root, "--ids")
+    assert get_id(listed) == image_id
+    assert get_id(run(server, "ami", "share", image_id, "--account", GRANTEE)) == image_id
+    shown = run(server, "ami", "show", image_id, "--json")
+    assert shown.code == 0, shown.errors
+    facts = json.loads(shown.text)
+    assert facts["Images"][0]["ImageId"] == image_id
+    assert facts["launch_permissions"] == [{"kind": "account", "who": GRANTEE}]
+    if root == "s3":
+        bundle = facts["bundle"]
+        assert (bundle["state"], bundle["readable_by"]) == ("complete", "ec2")
+        assert bundle["proven_part_count"] == bundle["part_count"] == 1
+    else:
+        assert facts["bundle"] is None
+
+
 def test_the_life_of_an_ami(server: CloudServer, ec2: "EC2Client", tmp_path: Path) -> None:
     image_id = publish(server, tmp_path)
+    check_listed_shown_and_shared(server, image_id, "s3")
     copied = run(server, "ami", "copy", image_id, "--to-region", ELSEWHERE, "--json")
     facts = json.loads(copied.text)
     assert (facts["region"], facts["state"], facts["name"]) == (ELSEWHERE, "available", "web")
     assert owned(server, ELSEWHERE) == [facts["image_id"]]
+    stored = [name.rpartition("/")[2] for name in leftovers(server) if name.startswith("s3 ")]
+    assert sorted(stored) == sorted(2 * ["root.img.manifest.xml", "root.img.part.0"])
 
     launch = ("ami", "launch", image_id, "--instance-type")
     refused = run(server, *launch, "m5.large")
     check_refused(refused, USAGE, r"m5\.large does not boot S3-backed AMIs .*: .*, m3\.medium")
-    instance_id = get_id(run(server, *launch, "m3.medium", "--tag", "a=b", "--count", "1"))
+    # Not waited for with a pause of seconds, but for the very root volume.
+    more = ("--tag", "a=b", "--count", "1", "--no-wait")
+    instance_id = get_id(run(server, *launch, "m3.medium", *more))
+    root = server.ec2.root_volume(instance_id)
+    assert root.sha256 == sha256((tmp_path / "root.img").read_bytes()).hexdigest()
     (reservation,) = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
     (instance,) = reservation["Instances"]
     assert (instance["ImageId"], instance["State"]["Name"]) == (image_id, "running")
@@ -100,10 +154,9 @@ def test_the_life_of_an_ami(server: CloudServer, ec2: "EC2Client", tmp_path: Pat
     assert (owned(server), len(stored_objects(server, "images", "web/"))) == ([image_id], 2)
 
     assert get_id(run(server, *end, "--yes")) == image_id
-    other = ("ami", "deregister", facts["image_id"], "--yes")
+    other = ("ami", "deregister", facts["image_id"], "--delete-bundle", "--yes")
     assert get_id(run(server, *other, region=ELSEWHERE)) == facts["image_id"]
-    assert owned(server) == owned(server, ELSEWHERE) == []
-    assert stored_objects(server, "images", "") == {}
+    assert leftovers(server) == []
     check_refused(run(server, *end, "--yes"), 6, f"there is no such AMI in {REGION}")
 
 
@@ -113,6 +166,26 @@ def snapshots(ec2: "EC2Client") -> list[str]:
 
 
 def test_the_life_of_an_instances_ami(server: CloudServer, ec2: "EC2Client") -> None:
+    instance_id = run_ebs_instance(ec2)
+    image_id = get_id(run(server, "ami", "create", instance_id, "--name", "copy of it"))
+    check_listed_shown_and_shared(server, image_id, "ebs")
+    copied = get_id(run(server, "ami", "copy", image_id, "--to-region", ELSEWHERE))
+    assert (owned(server), owned(server, ELSEWHERE)) == ([image_id], [copied])
+    launched = get_id(run(server, "ami", "launch", image_id, "--instance-type", "m5.large"))
+    end = ("ami", "deregister", image_id, "--yes")
+    check_refused(run(server, *end, "--delete-bundle"), USAGE, "it is EBS-backed")
+    check_refused(run(server, *end, "--delete-snapshots"), USAGE, f"instance/{launched}")
+    ec2.terminate_instances(InstanceIds=[instance_id, launched])
+    (own,) = snapshots(ec2)
+    done = run(server, *end, "--delete-snapshots", "--json")
+    assert done.code == 0, done.errors
+    assert json.loads(done.text)["deleted_snapshots"] == [own]
+    there = ("ami", "deregister", copied, "--delete-snapshots", "--yes")
+    assert get_id(run(server, *there, region=ELSEWHERE)) == copied
+    assert leftovers(server) == []
+
+
+def test_volumes_are_snapshotted_first(server: CloudServer, ec2: "EC2Client") -> None:
     instance_id = run_ebs_instance(ec2)
     words = ("ami", "create", instance_id, "--name", "copy of it", "--snapshot-first")
     plan = run(server, *words, "--dry-run")
@@ -127,14 +200,10 @@ def test_the_life_of_an_instances_ami(server: CloudServer, ec2: "EC2Client") -> 
     (image,) = ec2.describe_images(ImageIds=[image_id])["Images"]
     (own,) = [item["Ebs"]["SnapshotId"] for item in image["BlockDeviceMappings"]]
     assert set(snapshots(ec2)) == {own, *before}
-    launched = get_id(run(server, "ami", "launch", image_id, "--instance-type", "m5.large"))
-    end = ("ami", "deregister", image_id, "--yes")
-    check_refused(run(server, *end, "--delete-bundle"), USAGE, "it is EBS-backed")
-    check_refused(run(server, *end, "--delete-snapshots"), USAGE, f"instance/{launched}")
-    done = run(server, *end, "--delete-snapshots", "--force", "--json")
-    assert done.code == 0, done.errors
-    assert f"needed by instance/{launched}" in done.errors
-    assert json.loads(done.text)["deleted_snapshots"] == [own]
+    ec2.create_launch_template(LaunchTemplateName="web", LaunchTemplateData={"ImageId": image_id})
+    done = run(server, "ami", "deregister", image_id, "--yes", "--delete-snapshots", "--force")
+    assert get_id(done) == image_id
+    assert f"{image_id} is needed by launch-template/" in done.errors
     assert (owned(server), snapshots(ec2)) == ([], before)
 
 

@@ -69,7 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take the name from an S3-backed AMI of another manifest, and deregister that",
     )
     parser.add_argument(
-        "--force", action="store_true", help="replace one that instances or templates use, too"
+        "--force",
+        action="store_true",
+        help="replace one that instances, launch templates or Auto Scaling groups use, too",
     )
     parser.add_argument(
         "--regions", default="", metavar="R1,R2", help="copy the AMI there (CopyImage)"
