@@ -80,6 +80,8 @@ _SET_CREDENTIALS = (
 _ALLOW = "the caller's IAM policy, or the bucket's policy, must allow it"
 _CHECK_NETWORK = "check the network, the proxy, the region and the endpoint's URL"
 
+_QUOTA = "terminate instances, or ask AWS for a higher quota (Service Quotas)"
+
 REMEDIES = {
     "AccessControlListNotSupported": "EC2 reads bundles by the ACL aws-exec-read: --enable-acls "
     "sets the object ownership of a bucket of yours to BucketOwnerPreferred; or use another "
@@ -110,6 +112,9 @@ REMEDIES = {
     "IncorrectInstanceState": "wait until the instance is running or stopped",
     "IncorrectState": "wait until it is in the state that is needed: a snapshot completed, an "
     "instance running or stopped, an AMI available",
+    "InstanceLimitExceeded": _QUOTA,
+    "InsufficientInstanceCapacity": "AWS has no more of that type there now: try again later, or "
+    "another type or subnet",
     "InternalError": "AWS has failed: try again later",
     "InvalidAMIAttributeItemValue": "check the account's number, or the ARN: EC2 knows no such "
     "account, organization or organizational unit",
@@ -117,7 +122,7 @@ REMEDIES = {
     "InvalidAMIID.NotFound": "check the id and the region; one that is new may take some seconds",
     "InvalidAMIID.Unavailable": "it is pending (try again when it is available), disabled "
     "(ami-bundler ami enable), or deregistered already",
-    "InvalidAMIName.Duplicate": "choose another AMI name, such as one with the date, or "
+    "InvalidAMIName.Duplicate": "choose another AMI name (--name), such as one with the date, or "
     "deregister the AMI that has it",
     "InvalidAMIName.Malformed": "a name has 3 to 128 letters, digits, blanks or ()[]./-'@_",
     "InvalidAccessKeyId": "check the access key and that its partition is the region's",
@@ -128,10 +133,13 @@ REMEDIES = {
     "what the AMI maps)",
     "InvalidBucketName": "a name has 3 to 63 lower-case letters, digits, dots and hyphens",
     "InvalidClientTokenId": "check the access key and that its partition is the region's",
+    "InvalidGroup.NotFound": "check the security group's id, and that it is of the subnet's VPC",
     "InvalidInstanceID.NotFound": "check the instance's id and the region",
     "InvalidInstanceType": "check the instance type's name, and that the region has it (aws ec2 "
     "describe-instance-type-offerings)",
     "InvalidKernelId.Malformed": "a kernel's id is aki- and 8 hexadecimal digits",
+    "InvalidKeyPair.NotFound": "check the key pair's name and the region (aws ec2 "
+    "describe-key-pairs)",
     "InvalidManifest": "usual causes: the bucket is in another region; EC2 may not read the "
     "objects (ACL aws-exec-read); the EC2 certificate is another partition's; the manifest was "
     "changed after it was signed; product codes that are not the caller's",
@@ -144,6 +152,7 @@ REMEDIES = {
     "InvalidSecurity.RequestHasExpired": "check this machine's clock",
     "InvalidSnapshot.InUse": "an AMI still needs the snapshot: deregister that first",
     "InvalidSnapshot.NotFound": "check the snapshot's id and the region",
+    "InvalidSubnetID.NotFound": "check the subnet's id and the region (aws ec2 describe-subnets)",
     "InvalidToken": _LOG_IN,
     "NoSuchBucket": "check the bucket's name and the region",
     "NoSuchKey": "check the name and prefix; the bundle may not be uploaded completely",
@@ -170,6 +179,8 @@ REMEDIES = {
     "UnrecognizedClientException": "check the access key and that the region is enabled",
     "UnsupportedOperation": "not with such an AMI, or not in this region: S3-backed AMIs are "
     "registered without EBS volumes, are never encrypted, and boot on Xen types alone",
+    "VPCIdNotSpecified": "there is no default VPC: name a subnet (--subnet-id)",
+    "VcpuLimitExceeded": _QUOTA,
 }
 """What to do about a code; a code that speaks for itself has no entry."""
 

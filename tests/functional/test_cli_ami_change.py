@@ -116,6 +116,8 @@ def test_sharing_looks_at_the_bundle(server: CloudServer) -> None:
     )
     put_acl(ACL="authenticated-read")
     assert warnings() == f"{copying}, as everybody may {acls}\n"
+    facts = facts_of(server, "share", image_id, "--account", ACCOUNT)["bundle"]
+    assert (facts["state"], facts["readable_by"]) == ("complete", "everybody")
     client.put_object_acl(Bucket=BUCKET, Key="web/web.part.1", ACL="private")
     assert "let their owner alone read them" in warnings()
     server.faults.add(

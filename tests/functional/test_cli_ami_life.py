@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -191,7 +192,14 @@ def test_volumes_are_snapshotted_first(server: CloudServer, ec2: "EC2Client") ->
     plan = run(server, *words, "--dry-run")
     assert plan.code == 0, plan.errors
     calls = [line.split(" in ")[0] for line in plan.text.splitlines()]
-    assert (calls, snapshots(ec2)) == (["CreateSnapshots", "CreateImage"], [])
+    assert calls == ["CreateSnapshots", "CreateImage"]
+    wrong = '{"DeviceName": "/dev/sdf", "Ebs": {"Size": 1}}'
+    malformed = run(server, *words, "--block-device-mappings", wrong)
+    check_refused(malformed, USAGE, "create 'copy of it': Unknown parameter in .* \"Size\"")
+    server.ec2.settings = replace(server.ec2.settings, denied=frozenset(("CreateImage",)))
+    check_refused(run(server, *words), 6, "would CreateImage: .* must allow ec2:CreateImage")
+    server.ec2.settings = replace(server.ec2.settings, denied=frozenset())
+    assert snapshots(ec2) == []
     outcome = run(server, *words, "--json")
     assert outcome.code == 0, outcome.errors
     facts = json.loads(outcome.text)
