@@ -126,7 +126,9 @@ def _client_error(subject: str, error: ClientError) -> BundlerError:
         remedy = f"{remedy}; the bucket is in {region}"
     skew = clock_skew(error.response)
     if code in _CLOCK_CODES and skew is not None and abs(skew) >= NOTED_SKEW:
-        remedy = f"{remedy}: it is {describe_skew(skew)}"
+        # RequestExpired is said of session tokens as well.
+        told = REMEDIES["RequestTimeTooSkewed"] if code == "RequestExpired" else remedy
+        remedy = f"{told}: it is {describe_skew(skew)}"
     elif code in _HIDDEN_CODES and skew is not None and abs(skew) >= S3_MAX_SKEW:
         remedy = f"check this machine's clock: it is {describe_skew(skew)}"
     return refusal(subject, code, words, status=status, remedy=remedy)

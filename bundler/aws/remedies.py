@@ -162,7 +162,8 @@ REMEDIES = {
     "OptInRequired": "subscribe the account to the service, or enable the region",
     "PermanentRedirect": "the bucket is in another region: give that region",
     "PreconditionFailed": "the object was changed while it was read: try again",
-    "RequestExpired": "check this machine's clock",
+    "RequestExpired": f"temporary credentials have expired: {_LOG_IN}; if they have not, check "
+    "this machine's clock",
     "RequestLimitExceeded": "EC2 asks for fewer requests: try again later",
     "RequestTimeTooSkewed": "check this machine's clock",
     "ResourceLimitExceeded": "wait until some of the copies or snapshots that are pending there "

@@ -24,6 +24,7 @@ import pytest
 from moto.ec2.models import ec2_backends
 
 from tests.support.ami_cli import BUCKET, ami, done, put, register
+from tests.support.bundles import USER_KEY, load_key
 from tests.support.cloud import (
     ACCOUNT_ID,
     LENIENT_EC2,
@@ -172,6 +173,12 @@ def disabled(server: CloudServer, name: str) -> Words:
     return ("launch", image_id, "--instance-type", "m3.medium")
 
 
+def incomplete(server: CloudServer, name: str) -> Words:
+    url = bundle(server, name)
+    s3_client(server).delete_object(Bucket=BUCKET, Key=f"web/{name}.part.1")
+    return ("register", url, "--name", name)
+
+
 def without_a_part(server: CloudServer, name: str) -> Words:
     image_id = register(server, name)
     s3_client(server).delete_object(Bucket=BUCKET, Key=f"web/{name}.part.1")
@@ -278,6 +285,15 @@ CASES = {
         do=lambda server, name: ("register", bundle(server, name), "--name", name),
         settings={"checks_acl": True},
         told=r"HTTP 403 .*\(InvalidManifest\); EC2 may not read .*aws-exec-read.*bundler upload",
+    ),
+    "InvalidManifest, of the partition": Case(
+        do=lambda server, name: ("register", bundle(server, name), "--name", name),
+        settings={"private_key": load_key(USER_KEY)},
+        told=r"ec2_encrypted_key.*\(InvalidManifest\); .*EC2 certificate of another partition",
+    ),
+    "InvalidManifest, of a part": Case(
+        do=incomplete,
+        told=r"HTTP 404 .*\.part\.1: .*\(InvalidManifest\); there is no such object: .*bundler ls",
     ),
     "InvalidManifest, of the region": Case(
         do=elsewhere,
@@ -404,13 +420,16 @@ def test_the_encoded_reasons_are_there_to_be_decoded(server: CloudServer) -> Non
 
 
 def test_what_ec2_does_not_know_yet_or_still_knows_is_waited_out(server: CloudServer) -> None:
-    """A fresh id that is not found, a freed name that is still taken: a look later all is well."""
-    words = ("register", bundle(server, "late"), "--name", "late", "--timeout", "0.05")
-    server.ec2.settings = replace(LENIENT_EC2, unseen_looks=1)
+    """A freed name that is still taken, a fresh id that is not found: a look later all is well."""
+    # A look ends each wait, and comes when the time is over: so long is waited, and no longer.
+    words = ("register", bundle(server, "late"), "--name", "late", "--timeout", "0.7")
     image_id = done(server, *words).text.strip()
-    server.ec2.settings = replace(LENIENT_EC2, held_looks=1)
+    server.ec2.settings = replace(LENIENT_EC2, held_looks=1, unseen_looks=1)
     done(server, "deregister", image_id, "--yes")
-    assert done(server, *words).text.strip() != image_id
+    again = done(server, *words)
+    assert again.text.strip() != image_id
+    assert "late: the name 'late' is not free yet\n" in again.errors
+    assert f"{again.text.strip()}: unknown to EC2\n" in again.errors
 
 
 def test_no_code_is_left_out() -> None:
