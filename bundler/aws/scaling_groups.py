@@ -1,5 +1,6 @@
 """Auto Scaling: the launch configurations and groups that need an AMI."""
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,8 +23,8 @@ Page = TypeVar("Page", bound=Mapping[str, Any])
 MAX_RECORDS = 100
 """Most items of one reply.  Source: DescribeAutoScalingGroups, `MaxRecords`."""
 
-TEMPLATE = "launch-template/"
-"""What the names of launch templates begin with (aws/image_uses.py)."""
+_TEMPLATE = re.compile(r"launch-template/(lt-\w+)")
+"""A launch template among what find_uses() finds (aws/image_uses.py)."""
 
 _UNKNOWN_CODES = frozenset(("InvalidAction", "NotImplemented", "UnknownOperationException", ""))
 """Codes of servers other than AWS that have no Auto Scaling."""
@@ -41,8 +42,7 @@ def find_scaling_uses(
         AwsRefusedError: Auto Scaling refused.
         TransferError: it could not be reached.
     """
-    prefix = len(TEMPLATE)
-    templates = {use[prefix:].split()[0] for use in uses if use.startswith(TEMPLATE)}
+    templates = {found[1] for use in uses if (found := _TEMPLATE.match(use))}
     try:
         configurations = set(_find_configurations(client, transport, image_id))
         groups = (
