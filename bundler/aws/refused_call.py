@@ -3,8 +3,8 @@
 import re
 
 _OWNER = (
-    "only its owner may do that: use the owner's credentials, or a copy of your own (ami-bundler "
-    "ami copy)"
+    "only the AMI's owner may do that: use the owner's credentials, or a copy of your own "
+    "(ami-bundler ami copy)"
 )
 _PUBLIC = (
     "share it with accounts alone, or let AMIs of this region be public again (aws ec2 "
@@ -16,7 +16,8 @@ _PROTECTED = (
 )
 _STORAGE = (
     "its owner must let this account read what it is made of: the manifest and parts of an "
-    "S3-backed AMI (a bucket policy with s3:GetObject), or the snapshots of an EBS-backed one"
+    "S3-backed AMI (a bucket policy with s3:GetObject and s3:GetBucketAcl), or the snapshots of an "
+    "EBS-backed one"
 )
 _TYPE = (
     "check the instance type's name, and that the region has it (aws ec2 "

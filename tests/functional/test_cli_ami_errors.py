@@ -207,7 +207,7 @@ CASES = {
     ),
     "AuthFailure, of deregistering": Case(
         do=lambda server, name: ("deregister", of_another(register(server, name)), "--yes"),
-        told=r"Not authorized for .*\(AuthFailure\); only its owner may .*ami-bundler ami copy",
+        told=r"Not authorized for .*\(AuthFailure\); only the AMI's owner may .*bundler ami copy",
     ),
     "DryRunOperation": Case(
         do=lambda server, name: ("copy", register(server, name), "--name", "web 2", "--dry-run"),
@@ -228,7 +228,7 @@ CASES = {
     ),
     "IncorrectState": Case(
         do=ended,
-        told=r"ami create i-\w+: expected .* running or stopped, got terminated; wait, or name",
+        told=r"ami create i-\w+: expected .* running or stopped, got terminated; name another one",
     ),
     "InvalidAMIAttributeItemValue": Case(
         do=lambda server, name: ("share", register(server, name), "--account", "0" * 12),

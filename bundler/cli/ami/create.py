@@ -35,6 +35,9 @@ from bundler.model.resource_tag import parse_tags
 from bundler.workflow.register import NAME_IS_TAKEN, wait_for_image
 from bundler.workflow.wait_ec2 import wait_for_snapshots
 
+_ENDED = ("shutting-down", "terminated")
+"""States of instances of which no AMI can be made any more."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -117,7 +120,7 @@ def _check_instance(instance: Instance) -> None:
     if instance.state not in ("running", "stopped"):
         raise AwsRefusedError(
             f"{subject}: expected an instance that is running or stopped, got {instance.state}; "
-            "wait, or name another one: of what is terminated no AMI can be made",
+            + ("name another one" if instance.state in _ENDED else "wait until it is"),
             code="IncorrectState",
         )
 

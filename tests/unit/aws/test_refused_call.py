@@ -12,7 +12,7 @@ NAMED = f"User: {USER} is not authorized to perform: ec2:CopyImage on resource: 
 @pytest.mark.parametrize(
     ("code", "words", "told"),
     [
-        ("AuthFailure", "Not authorized for image:ami-1", "only its owner may"),
+        ("AuthFailure", "Not authorized for image:ami-1", "only the AMI's owner may"),
         ("AuthFailure", "AWS was not able to validate the provided access credentials", ""),
         ("OperationNotPermitted", "You can't publicly share this image because", "accounts alone"),
         ("OperationNotPermitted", "deregistration protection is on", "protect ID --off"),
