@@ -17,6 +17,13 @@ from bundler.model.permission import LaunchPermission
 from bundler.workflow.register import wait_for_image
 from bundler.workflow.wait_ec2 import describe_progress
 
+_STATE_REMEDIES = {
+    ImageState.DISABLED: "ami-bundler ami enable {}",
+    ImageState.PENDING: "wait until it is, or leave --no-wait and --dry-run out",
+    ImageState.TRANSIENT: "wait until it is",
+}
+"""What helps where an AMI should be available; of all other states it never will be."""
+
 
 def open_image(arguments: argparse.Namespace) -> tuple[Cloud, DescribedImage]:
     """The AMI of `image_id`, as EC2 describes it now.
@@ -66,9 +73,11 @@ def check_available(
         patience = patience_of(arguments, console, image.image_id)
         wait_for_image(registry_of(cloud), image.image_id, patience, done="it is needed")
         return
+    reason = f": {image.state_reason}" if image.state_reason else ""
+    remedy = _STATE_REMEDIES.get(image.state, "make it anew, and deregister this one")
     raise AwsRefusedError(
         f"{arguments.command} {image.image_id}: expected an AMI that is available, got "
-        f"{image.state.value}: {image.state_reason or 'EC2 gives no reason'}",
+        f"{image.state.value}{reason}; {remedy.format(image.image_id)}",
         code="InvalidAMIID.Unavailable",
     )
 

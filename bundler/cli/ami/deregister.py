@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from bundler.aws.bucket import S3Bucket
 from bundler.aws.ec2_api import Ec2Api
 from bundler.aws.image_calls import deregister_call, deregister_image
-from bundler.aws.image_uses import find_uses
 from bundler.aws.session import Cloud
 from bundler.aws.snapshots import delete_snapshot
 from bundler.cli.cloud import api_of, registry_of
 from bundler.cli.console import Console, Result
 from bundler.cli.delete import deletion_urls, run_deletion, tell_deletion
 from bundler.cli.image_lookup import open_image
+from bundler.cli.image_uses import uses_of
 from bundler.cli.options import add_cloud_options, add_dry_run_option
 from bundler.cli.plan import Step, show_plan
 from bundler.cli.register import register_line
@@ -49,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="even if instances, launch templates or, with --delete-bundle, other AMIs need it",
+        help="even if instances, launch templates, Auto Scaling groups or, with --delete-bundle, "
+        "other AMIs need it",
     )
     parser.add_argument(
         "--yes", "-y", action="store_true", help="do not ask; needed where there is no terminal"
@@ -66,7 +67,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     cloud, image = open_image(arguments)
     api = api_of(cloud)
     _check_image(arguments, image)
-    _check_unused(arguments, api, image, console)
+    _check_unused(arguments, cloud, image, console)
     bundle = _plan_bundle(arguments, cloud, image, console) if arguments.delete_bundle else None
     what = f"{image.image_id} ({image.name or 'without a name'})"
     if bundle is not None:
@@ -110,15 +111,16 @@ def _check_image(arguments: argparse.Namespace, image: DescribedImage) -> None:
             f"{subject}: it is S3-backed, and has no snapshots; --delete-bundle is for such"
         )
     if image.is_protected:
+        later = ", 24 hours later" if "cooldown" in image.protection else ""
         raise AwsRefusedError(
             f"{subject}: it is protected from deregistration ({image.protection}); "
-            "aws ec2 disable-image-deregistration-protection ends that",
+            f"ami-bundler ami protect {image.image_id} --off ends that{later}",
             code="OperationNotPermitted",
         )
 
 
 def _check_unused(
-    arguments: argparse.Namespace, api: Ec2Api, image: DescribedImage, console: Console
+    arguments: argparse.Namespace, cloud: Cloud, image: DescribedImage, console: Console
 ) -> None:
     """Refuse to take away what something needs.
 
@@ -128,7 +130,7 @@ def _check_unused(
         TransferError: EC2 could not be reached.
     """
     try:
-        uses = find_uses(api, image.image_id)
+        uses = uses_of(cloud, image.image_id)
     except AwsRefusedError as error:
         if not arguments.force:
             raise AwsRefusedError(
