@@ -5,6 +5,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from botocore import xform_name
+from botocore.validate import ParamValidator
 
 from bundler.aws.transport import Transport
 from bundler.errors import AwsRefusedError, MissingError, TransferError, UsageError
@@ -63,6 +64,23 @@ class Ec2Api:
             return tuple(found or method(**call.parameters)[key])
 
         return self._transport.call(subject, attempt)
+
+    def check(self, call: Ec2Call, subject: str) -> None:
+        """Check a request's parameters against the service's model; nothing is sent.
+
+        Raises:
+            UsageError: a parameter is none of the operation's.
+            MissingError: this machine's boto3 does not know the operation.
+        """
+        _check_text(call.parameters, subject)
+        self._method(call.operation, subject)
+        shape = self._client.meta.service_model.operation_model(call.operation).input_shape
+        if shape is None:
+            return
+        report = ParamValidator().validate(dict(call.parameters), shape)
+        if report.has_errors():
+            words = " ".join(report.generate_report().split())
+            raise UsageError(f"{subject}: {words}")
 
     def dry_run(self, call: Ec2Call, subject: str) -> None:
         """Ask whether a request would succeed (`DryRun`): rights and form, not all else.

@@ -1,5 +1,6 @@
 """botocore's errors to ours: what AWS said in one line, and what can be done about it."""
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
@@ -13,13 +14,16 @@ import urllib3.exceptions
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.parsers import ResponseParserError
 
+from bundler.aws.refused_call import DENIED, call_remedy, denial_remedy, split_denial
 from bundler.aws.refused_manifest import MANIFEST_CODES, manifest_remedy
 from bundler.aws.remedies import CLIENT_FAILURES, HEAD_CODES, PASSING_CODES, REMEDIES
 from bundler.errors import AwsRefusedError, BundlerError, TransferError
-from bundler.model.clock import S3_MAX_SKEW, describe_skew
+from bundler.model.clock import NOTED_SKEW, S3_MAX_SKEW, describe_skew
 
 MAX_WORDS_LENGTH = 400
 """Most characters of AWS's own words that a message repeats; some are encoded pages."""
+
+_logger = logging.getLogger(__name__)
 
 _SECRETS = re.compile(
     r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b"
@@ -108,14 +112,23 @@ def _client_error(subject: str, error: ClientError) -> BundlerError:
     remedy = REMEDIES.get(code, "")
     if code in MANIFEST_CODES:
         remedy = manifest_remedy(words) or remedy
+    else:
+        remedy = call_remedy(code, words) or remedy
+    if code == DENIED:
+        words, encoded = split_denial(words)
+        remedy = denial_remedy(words, error.operation_name, has_encoded=bool(encoded))
+        if encoded:
+            _logger.info("%s: encoded authorization failure message: %s", subject, encoded)
     if code in _WRONG_REGION_CODES and (region := _right_region(error)):
         remedy = f"the bucket is in {region}: give that region"
     elif code == "BadRequest" and (region := _right_region(error)):
         # HEAD's answer to a signature for another region, among other causes.
         remedy = f"{remedy}; the bucket is in {region}"
     skew = clock_skew(error.response)
-    if code in _CLOCK_CODES and skew is not None:
-        remedy = f"{remedy}: it is {describe_skew(skew)}"
+    if code in _CLOCK_CODES and skew is not None and abs(skew) >= NOTED_SKEW:
+        # RequestExpired is said of session tokens as well.
+        told = REMEDIES["RequestTimeTooSkewed"] if code == "RequestExpired" else remedy
+        remedy = f"{told}: it is {describe_skew(skew)}"
     elif code in _HIDDEN_CODES and skew is not None and abs(skew) >= S3_MAX_SKEW:
         remedy = f"check this machine's clock: it is {describe_skew(skew)}"
     return refusal(subject, code, words, status=status, remedy=remedy)
@@ -144,7 +157,14 @@ def clock_skew(response: Mapping[str, Any], now: datetime | None = None) -> floa
         return None
 
 
-_CLOCK_CODES = frozenset(("RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch"))
+_CLOCK_CODES = frozenset(
+    (
+        "InvalidSecurity.RequestHasExpired",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+    )
+)
 
 _HIDDEN_CODES = frozenset(("AccessDenied", "BadRequest"))
 """What replies to HEAD, which have no body, say where GET's say RequestTimeTooSkewed."""

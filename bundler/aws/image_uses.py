@@ -22,7 +22,7 @@ def find_uses(api: Ec2Api, image_id: str) -> tuple[str, ...]:
 
     DescribeImageReferences knows instances, launch templates, SSM parameters and Image Builder
     recipes; where it may not be asked, instances and all versions of launch templates are
-    looked through.  Auto Scaling groups are seen by their launch templates only.
+    looked through.  Auto Scaling groups are in aws/scaling_groups.py.
 
     Raises:
         AwsRefusedError: EC2 refused.

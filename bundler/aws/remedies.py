@@ -80,6 +80,8 @@ _SET_CREDENTIALS = (
 _ALLOW = "the caller's IAM policy, or the bucket's policy, must allow it"
 _CHECK_NETWORK = "check the network, the proxy, the region and the endpoint's URL"
 
+_QUOTA = "terminate instances, or ask AWS for a higher quota (Service Quotas)"
+
 REMEDIES = {
     "AccessControlListNotSupported": "EC2 reads bundles by the ACL aws-exec-read: --enable-acls "
     "sets the object ownership of a bucket of yours to BucketOwnerPreferred; or use another "
@@ -91,7 +93,8 @@ REMEDIES = {
     "made public must be copied first",
     "AccessForbidden": _ALLOW,
     "AllAccessDisabled": "AWS has disabled the bucket: ask AWS Support",
-    "AuthFailure": "check the credentials, and that the region is enabled for the account",
+    "AuthFailure": "check the access key and its secret, this machine's clock, and that the region "
+    "is enabled for the account (aws sts get-caller-identity tells whose key it is)",
     "AuthorizationHeaderMalformed": "the bucket is in another region: give that region",
     "BadDigest": "the bytes were damaged on the way",
     "BadRequest": "check the region, and that the credentials have not expired",
@@ -102,38 +105,54 @@ REMEDIES = {
     "ExpiredTokenException": _LOG_IN,
     "IllegalLocationConstraintException": "give the region where the bucket is to be",
     "IdempotentParameterMismatch": "the client token was used with other parameters: give another "
-    "one (--client-token)",
-    "InaccessibleStorageLocation": "EC2 may not read the bucket: check its region, and the ACL "
-    "aws-exec-read of what is in it",
+    "one (--client-token), or the same parameters",
+    "InaccessibleStorageLocation": "EC2 may not read what is there: the bucket's policy must have "
+    "no Deny that EC2 falls under, such as one of all accounts or networks but one's own, and "
+    "manifest and parts need the ACL aws-exec-read",
     "IncorrectInstanceState": "wait until the instance is running or stopped",
-    "IncorrectState": "wait until it is in the state that is needed",
+    "IncorrectState": "wait until it is in the state that is needed: a snapshot completed, an "
+    "instance running or stopped, an AMI available",
+    "InstanceLimitExceeded": _QUOTA,
+    "InsufficientInstanceCapacity": "AWS has no more of that type there now: try again later, or "
+    "another type or subnet",
+    "InternalError": "AWS has failed: try again later",
     "InvalidAMIAttributeItemValue": "check the account's number, or the ARN: EC2 knows no such "
     "account, organization or organizational unit",
     "InvalidAMIID.Malformed": "an AMI's id is ami- and 8 or 17 hexadecimal digits",
     "InvalidAMIID.NotFound": "check the id and the region; one that is new may take some seconds",
-    "InvalidAMIID.Unavailable": "it is pending, disabled, or deregistered already",
-    "InvalidAMIName.Duplicate": "choose another AMI name, such as one with the date, or "
+    "InvalidAMIID.Unavailable": "it is pending (try again when it is available), disabled "
+    "(ami-bundler ami enable), or deregistered already",
+    "InvalidAMIName.Duplicate": "choose another AMI name (--name), such as one with the date, or "
     "deregister the AMI that has it",
     "InvalidAMIName.Malformed": "a name has 3 to 128 letters, digits, blanks or ()[]./-'@_",
     "InvalidAccessKeyId": "check the access key and that its partition is the region's",
     "InvalidArgument": "if it is the ACL: servers other than AWS may not know aws-exec-read; "
     "--acl none sends none",
-    "InvalidBlockDeviceMapping": "check the block device mapping: devices, sizes and snapshots",
+    "InvalidBlockDeviceMapping": "check the block device mapping: the root device of an S3-backed "
+    "AMI cannot be mapped, and no volume is smaller than its snapshot (ami-bundler ami show tells "
+    "what the AMI maps)",
     "InvalidBucketName": "a name has 3 to 63 lower-case letters, digits, dots and hyphens",
     "InvalidClientTokenId": "check the access key and that its partition is the region's",
+    "InvalidGroup.NotFound": "check the security group's id, and that it is of the subnet's VPC",
     "InvalidInstanceID.NotFound": "check the instance's id and the region",
+    "InvalidInstanceType": "check the instance type's name, and that the region has it (aws ec2 "
+    "describe-instance-type-offerings)",
     "InvalidKernelId.Malformed": "a kernel's id is aki- and 8 hexadecimal digits",
+    "InvalidKeyPair.NotFound": "check the key pair's name and the region (aws ec2 "
+    "describe-key-pairs)",
     "InvalidManifest": "usual causes: the bucket is in another region; EC2 may not read the "
     "objects (ACL aws-exec-read); the EC2 certificate is another partition's; the manifest was "
     "changed after it was signed; product codes that are not the caller's",
-    "InvalidParameterCombination": "the instance type or AMI does not support that; S3-backed AMIs "
-    "boot on few types (ami-bundler ami launch tells which)",
-    "InvalidRegion": "check the region, and that it is enabled for the account",
+    "InvalidParameterCombination": "the options do not go together, or the instance type does not "
+    "fit the AMI's architecture, virtualization or root device (ami-bundler ami show tells them)",
+    "InvalidRegion": "check the region's name, and that it is enabled for the account (aws ec2 "
+    "describe-regions --all-regions)",
     "InvalidRequest": "the AMI cannot be copied there so: check both regions, and that it is yours "
     "or shared with its snapshots",
     "InvalidSecurity.RequestHasExpired": "check this machine's clock",
     "InvalidSnapshot.InUse": "an AMI still needs the snapshot: deregister that first",
     "InvalidSnapshot.NotFound": "check the snapshot's id and the region",
+    "InvalidSubnetID.NotFound": "check the subnet's id and the region (aws ec2 describe-subnets)",
     "InvalidToken": _LOG_IN,
     "NoSuchBucket": "check the bucket's name and the region",
     "NoSuchKey": "check the name and prefix; the bundle may not be uploaded completely",
@@ -143,10 +162,12 @@ REMEDIES = {
     "OptInRequired": "subscribe the account to the service, or enable the region",
     "PermanentRedirect": "the bucket is in another region: give that region",
     "PreconditionFailed": "the object was changed while it was read: try again",
-    "RequestExpired": "check this machine's clock",
+    "RequestExpired": f"temporary credentials have expired: {_LOG_IN}; if they have not, check "
+    "this machine's clock",
     "RequestLimitExceeded": "EC2 asks for fewer requests: try again later",
     "RequestTimeTooSkewed": "check this machine's clock",
-    "ResourceLimitExceeded": "too many copies or snapshots are under way: try again later",
+    "ResourceLimitExceeded": "wait until some of the copies or snapshots that are pending there "
+    "are done, and run the same command again (a region takes 100 copies at a time)",
     "ResourceNotFoundException": "check the snapshot's id and the region; EBS gives up a snapshot "
     "that is not completed within a day: run the command again, with --no-resume if need be",
     "ServiceQuotaExceededException": "delete snapshots, or ask AWS for a higher quota",
@@ -155,10 +176,12 @@ REMEDIES = {
     "TagLimitExceeded": "an AMI has at most 50 tags: remove some first",
     "TemporaryRedirect": "the bucket is new: try again in an hour, or give its own region",
     "TooManyBuckets": "delete a bucket, or use one that exists",
-    "UnauthorizedOperation": "the caller's IAM policy must allow it "
-    "(aws sts decode-authorization-message tells more)",
+    "UnauthorizedOperation": "the caller's IAM policy must allow it",
     "UnrecognizedClientException": "check the access key and that the region is enabled",
-    "UnsupportedOperation": "S3-backed AMIs need a type, region and options that support them",
+    "UnsupportedOperation": "not with such an AMI, or not in this region: S3-backed AMIs are "
+    "registered without EBS volumes, are never encrypted, and boot on Xen types alone",
+    "VPCIdNotSpecified": "there is no default VPC: name a subnet (--subnet-id)",
+    "VcpuLimitExceeded": _QUOTA,
 }
 """What to do about a code; a code that speaks for itself has no entry."""
 

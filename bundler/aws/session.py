@@ -19,6 +19,7 @@ from bundler.aws.transport import Transport, TransportSettings
 from bundler.errors import UsageError
 
 if TYPE_CHECKING:
+    from mypy_boto3_autoscaling import AutoScalingClient
     from mypy_boto3_ebs import EBSClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_s3 import S3Client
@@ -150,6 +151,20 @@ class Cloud:
         with translated("AWS configuration"):
             return self._session.client(
                 "ebs", self.region, endpoint_url=self.endpoint_url or None, config=self._config()
+            )
+
+    def autoscaling(self) -> "AutoScalingClient":
+        """A client of Auto Scaling.
+
+        Raises:
+            UsageError: the region's name cannot be one.
+        """
+        with translated("AWS configuration"):
+            return self._session.client(
+                "autoscaling",
+                self.region,
+                endpoint_url=self.endpoint_url or None,
+                config=self._config(),
             )
 
     def sts(self) -> "STSClient":

@@ -27,6 +27,14 @@ MAX_TIMEOUT = 7 * 24 * 3600.0
 """Most seconds that --timeout takes.  Our choice: copies of terabytes take hours."""
 
 
+_STATE_REMEDIES = {
+    ImageState.DISABLED: "ami-bundler ami enable {}",
+    ImageState.PENDING: "wait until it is, or leave --no-wait and --dry-run out",
+    ImageState.TRANSIENT: "wait until it is",
+}
+"""What helps where an AMI should be available; of all other states it never will be."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One call of a plan."""
@@ -172,9 +180,11 @@ def check_available(
         patience = patience_of(arguments, console, image.image_id)
         wait_for_image(registry_of(cloud), image.image_id, patience, done="it is needed")
         return
+    reason = f": {image.state_reason}" if image.state_reason else ""
+    remedy = _STATE_REMEDIES.get(image.state, "make it anew, and deregister this one")
     raise AwsRefusedError(
         f"{arguments.command} {image.image_id}: expected an AMI that is available, got "
-        f"{image.state.value}: {image.state_reason or 'EC2 gives no reason'}",
+        f"{image.state.value}{reason}; {remedy.format(image.image_id)}",
         code="InvalidAMIID.Unavailable",
     )
 

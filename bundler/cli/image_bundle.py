@@ -1,6 +1,8 @@
 """The bundle behind an S3-backed AMI, for commands that show or share AMIs."""
 
-from bundler.aws.object_acl import is_shared
+import threading
+
+from bundler.aws.object_acl import find_access
 from bundler.aws.session import Cloud
 from bundler.cli.cloud import open_store
 from bundler.cli.console import Console
@@ -9,6 +11,7 @@ from bundler.errors import UsageError
 from bundler.model.described_image import DescribedImage
 from bundler.model.image import ImageLocation
 from bundler.model.listed import monthly_cost
+from bundler.model.object_access import ObjectAccess
 from bundler.workflow.registered_bundle import RegisteredBundle, RegisteredState, look_at_bundle
 
 
@@ -23,12 +26,16 @@ def bundle_of(cloud: Cloud, image: DescribedImage, console: Console) -> Register
         return None
     store = open_store(cloud, ImageLocation(bucket=location.bucket, key=directory))
     client = cloud.s3()
-    return look_at_bundle(
-        store,
-        file_name,
-        is_shared=lambda one: is_shared(client, one, cloud.transport),
-        progress=console,
-    )
+    stopped = threading.Event()
+    try:
+        return look_at_bundle(
+            store,
+            file_name,
+            find_access=lambda one: find_access(client, one, cloud.transport, stopped=stopped),
+            progress=console,
+        )
+    finally:
+        stopped.set()  # so that nothing is tried again of what nobody waits for any more
 
 
 def bundle_facts(bundle: RegisteredBundle | None, price: float | None) -> dict[str, object] | None:
@@ -46,6 +53,8 @@ def bundle_facts(bundle: RegisteredBundle | None, price: float | None) -> dict[s
         "proven_part_count": bundle.proven_count if is_complete else None,
         "signature_checked": False,
         "readable_by_others": bundle.is_shared,
+        "readable_by": bundle.access.value,
+        "acl_count": bundle.acl_count,
         "storage_classes": sorted(bundle.storage_classes),
         "usd_per_month": None if cost is None else round(cost, 6),
     }
@@ -64,14 +73,21 @@ def describe_bundle(bundle: RegisteredBundle | None, price: float | None) -> lis
     usd = "unknown" if cost is None else "<0.01" if cost < 0.01 else f"{cost:.2f}"
     return [
         ("bundle", f"complete: {proof}; signature not checked (ami-bundler verify does)"),
-        ("readable by EC2", _READABLE[bundle.is_shared]),
+        ("readable by EC2", f"{_READABLE[bundle.access]} ({describe_acls(bundle)})"),
         ("size", f"{format_size(bundle.size)}, {usd} USD a month"),
     ]
 
 
+def describe_acls(bundle: RegisteredBundle) -> str:
+    """How many objects' ACLs were looked at."""
+    return f"ACLs of {bundle.acl_count} of {bundle.object_count} objects looked at"
+
+
 _READABLE = {
-    True: "probably: the ACLs let others than the owner read it",
-    False: "probably not: by their ACLs manifest or parts are the owner's alone; upload them with "
-    "the ACL aws-exec-read",
-    None: "not known: the ACLs are hidden",
+    ObjectAccess.OWNER: "probably not: by their ACLs manifest or parts are the owner's alone; "
+    "upload them with the ACL aws-exec-read",
+    ObjectAccess.EC2: "yes, by their ACLs",
+    ObjectAccess.OTHERS: "probably: the ACLs let others than the owner read it",
+    ObjectAccess.EVERYBODY: "yes: the ACLs let everybody read it",
+    ObjectAccess.HIDDEN: "not known: the ACLs are hidden",
 }

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.elastic_block_store import Snapshot
 from moto.ec2.responses import EC2Response
 
 from bundler.embedded.ami import AmiTraits, EmbeddedAmi
@@ -45,6 +46,30 @@ class Ec2Actions(EC2Response):
         else:
             code, words = "InvalidAMIID.NotFound", "does not exist"
         raise EC2ClientError(code, f"The image id '[{image_id}]' {words}")
+
+    def find_own_ami(self, image_id: str) -> EmbeddedAmi:
+        """An AMI that the caller may change.
+
+        Raises:
+            EC2ClientError: there is none, or it is another account's.
+        """
+        ami = self.find_ami(image_id)
+        if ami.owner_id != self.current_account:
+            raise EC2ClientError("AuthFailure", f"Not authorized for images: [{image_id}]")
+        return ami
+
+    def find_snapshot(self, snapshot_id: str) -> Snapshot:
+        """A snapshot of this region.
+
+        Raises:
+            EC2ClientError: there is none.
+        """
+        snapshot: Snapshot | None = self.ec2_backend.snapshots.get(snapshot_id)
+        if snapshot is None:
+            raise EC2ClientError(
+                "InvalidSnapshot.NotFound", f"The snapshot '{snapshot_id}' does not exist."
+            )
+        return snapshot
 
     def check_name_is_free(self, name: str) -> None:
         """Refuse a name that an AMI of this region has, or had a moment ago.

@@ -1,7 +1,8 @@
 """moto's server with the embedded EC2, S3 and EBS direct APIs in the place of its own."""
 
+import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from moto.ec2.responses import EC2Response
 from moto.moto_api._internal.models import moto_api_backend
@@ -14,6 +15,7 @@ from moto.s3.responses import S3Response
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Request
 
+from bundler.embedded.admission import AdmissionActions
 from bundler.embedded.attributes import AttributeActions
 from bundler.embedded.copies import CopyActions
 from bundler.embedded.ebs_application import EbsApplication, is_ebs_request
@@ -29,9 +31,25 @@ if TYPE_CHECKING:
 
 
 class EmbeddedEc2Response(
-    ImageActions, AttributeActions, CopyActions, InstanceActions, ReferenceActions
+    AdmissionActions,
+    ImageActions,
+    AttributeActions,
+    CopyActions,
+    InstanceActions,
+    ReferenceActions,
 ):
     """All that the embedded EC2 answers otherwise than moto."""
+
+
+class ClockRequestHandler(MotoRequestHandler):
+    """Writes answers, with the time of the embedded EC2's clock."""
+
+    ec2: ClassVar[EmbeddedEc2]
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """For the header Date."""
+        now = time.time() if timestamp is None else timestamp
+        return super().date_time_string(now + self.ec2.settings.clock_lead.total_seconds())
 
 
 def make_cloud_server(address: str, ec2: EmbeddedEc2) -> BaseWSGIServer:
@@ -61,5 +79,6 @@ def make_cloud_server(address: str, ec2: EmbeddedEc2) -> BaseWSGIServer:
         chunks: Iterable[bytes] = application(environ, start_response)
         return chunks
 
+    handler = type("BoundRequestHandler", (ClockRequestHandler,), {"ec2": ec2})
     # Not moto's own ThreadedMotoServer: it never closes the socket that it listens on.
-    return make_server(address, 0, answer, threaded=True, request_handler=MotoRequestHandler)
+    return make_server(address, 0, answer, threaded=True, request_handler=handler)

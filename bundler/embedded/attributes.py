@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moto.core.responses import ActionResult
-from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.exceptions import EC2ClientError, InvalidAMIAttributeItemValueError
 from moto.ec2.utils import format_timestamp
 
 from bundler.embedded.actions import Ec2Actions
@@ -15,6 +15,9 @@ LAUNCH_PERMISSION = "launchPermission"
 
 MAX_DEPRECATION = timedelta(days=3653)
 """Most time until an AMI is deprecated: ten years.  Source: EnableImageDeprecation."""
+
+NOBODY = "0" * 12
+"""The number of no account; all others of twelve digits are taken for accounts here."""
 
 _ATTRIBUTES = {
     "bootMode": "BootMode",
@@ -52,6 +55,7 @@ class AttributeActions(Ec2Actions):
             ami.description = arguments.get("Value", "")
         if "ImdsSupport" in arguments:
             ami.imds_support = arguments["ImdsSupport"].get("Value")
+        self._check_permissions(arguments.get("LaunchPermission", {}).get("Add", []))
         super().modify_image_attribute()
         return ActionResult({"Return": True})
 
@@ -125,10 +129,23 @@ class AttributeActions(Ec2Actions):
             ami.deregistration_protection = "disabled"
         return ActionResult({"Return": ami.deregistration_protection})
 
+    def _check_permissions(self, added: list[dict[str, str]]) -> None:
+        """Refuse whom an AMI cannot be shared with; moto checks the form of what is given."""
+        for one in added:
+            if one.get("Group") == "all" and self.ec2.settings.blocks_public_access:
+                raise EC2ClientError(
+                    "OperationNotPermitted",
+                    "You can\u2019t publicly share this image because block public access for AMIs "
+                    "is enabled for this account. To publicly share the image, you must call the "
+                    "DisableImageBlockPublicAccess API.",
+                )
+            if one.get("UserId") == NOBODY:
+                raise InvalidAMIAttributeItemValueError("userId", NOBODY)
+
     def _subject(self, arguments: dict[str, Any]) -> EmbeddedAmi:
         """The AMI to change; a dry run ends here."""
         self.error_on_dryrun()
-        return self.find_ami(arguments["ImageId"])
+        return self.find_own_ami(arguments["ImageId"])
 
 
 def _aware(time: datetime) -> datetime:

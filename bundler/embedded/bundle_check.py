@@ -163,6 +163,11 @@ def _check_object(
         status, advice = "404 (Not Found)", "check your manifest path is correct"
     elif found.region != region:
         status, advice = "301 (Moved Permanently)", "check your manifest is in the correct region"
+    elif found.is_denied:
+        raise AwsRefusedError(
+            "The specified Amazon S3 URL cannot be accessed. Check your access permissions.",
+            code="InaccessibleStorageLocation",
+        )
     elif checks_acl and not found.is_readable:
         status, advice = "403 (Forbidden)", "check your S3 ACLs are correct"
     else:

@@ -6,7 +6,7 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
-from moto.ec2.models import ec2_backends
+from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.instances import Instance
 
 from bundler.embedded.actions import Ec2Actions, answered
@@ -14,7 +14,7 @@ from bundler.embedded.ami import EBS, INSTANCE_STORE, AmiTraits, EmbeddedAmi
 from bundler.embedded.bundle_check import parse_location, part_location
 from bundler.embedded.image_request import check_name, image_tags
 from bundler.embedded.mappings import change_mappings
-from bundler.embedded.s3 import copy_readable, ensure_bucket
+from bundler.embedded.s3 import copy_readable, ensure_bucket, is_open_to_accounts
 from bundler.model.image import ImageLocation
 
 
@@ -31,6 +31,7 @@ class CopyActions(Ec2Actions):
                 return ActionResult({"ImageId": known})
             check_name(arguments["Name"])
             self.check_name_is_free(arguments["Name"])
+            self._check_quota()
             source = self._source(arguments["SourceImageId"], arguments["SourceRegion"])
             traits = replace(
                 self._copied(source, arguments),
@@ -52,7 +53,10 @@ class CopyActions(Ec2Actions):
         return ActionResult({"ImageId": ami.id})
 
     def _source(self, image_id: str, region: str) -> EmbeddedAmi:
-        backend = ec2_backends[self.ec2_backend.account_id][region]
+        backends = ec2_backends[self.ec2_backend.account_id]
+        if region not in backends.regions:
+            raise EC2ClientError("InvalidRegion", f"The region '{region}' does not exist.")
+        backend = backends[region]
         ami = backend.amis.get(image_id)
         if not isinstance(ami, EmbeddedAmi):
             raise EC2ClientError(
@@ -60,7 +64,34 @@ class CopyActions(Ec2Actions):
             )
         if ami.state != "available":
             raise EC2ClientError("InvalidAMIID.Unavailable", f"{image_id} is {ami.state}")
+        if ami.owner_id != self.current_account and not self._may_read_storage(ami, backend):
+            raise EC2ClientError(
+                "InvalidRequest", "You do not have permission to access the storage of this ami"
+            )
         return ami
+
+    def _may_read_storage(self, ami: EmbeddedAmi, backend: EC2Backend) -> bool:
+        """Whether others than an AMI's owner may read its bundle, or its snapshots."""
+        if not ami.is_s3_backed:
+            return all(
+                "all" in snapshot.create_volume_permission_groups
+                or self.current_account in snapshot.create_volume_permission_userids
+                for snapshot in map(backend.get_snapshot, ami.snapshot_ids)
+            )
+        return is_open_to_accounts(parse_location(ami.traits.location))
+
+    def _check_quota(self) -> None:
+        pending = [
+            ami
+            for ami in self.ec2_backend.amis.values()
+            if ami.state == "pending" and ami.source_image_id
+        ]
+        if len(pending) >= self.ec2.settings.copy_quota:
+            raise EC2ClientError(
+                "ResourceLimitExceeded",
+                f"You have reached the limit of {self.ec2.settings.copy_quota} concurrent AMI "
+                "copies to this destination region.",
+            )
 
     def _copied(self, source: EmbeddedAmi, arguments: dict[str, Any]) -> AmiTraits:
         if not source.is_s3_backed:

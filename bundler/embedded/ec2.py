@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -42,6 +43,18 @@ class Ec2Settings:
     """How often the name of an image that is gone is still refused to another one."""
     reference_refusal: str = ""
     """The code with which DescribeImageReferences is refused: older EC2s do not know it."""
+    access_keys: frozenset[str] = frozenset()
+    """Ids of the access keys that are known; none: all are."""
+    denied: frozenset[str] = frozenset()
+    """Operations that the caller's IAM policies do not allow."""
+    clock_lead: timedelta = timedelta()
+    """How far EC2's clock is ahead of those of its callers."""
+    is_throttling: bool = False
+    """Whether the caller has sent too many requests already."""
+    copy_quota: int = 100
+    """Copies that may be pending in a region.  Source: CopyImage, quotas."""
+    blocks_public_access: bool = False
+    """Whether no AMI of the account may be made public (EnableImageBlockPublicAccess)."""
 
 
 class EmbeddedEc2:
@@ -56,6 +69,8 @@ class EmbeddedEc2:
         """Held while images are made or removed."""
         self.tokens: dict[tuple[str, str], tuple[dict[str, Any], str]] = {}
         """Arguments and image of each request, by its region and ClientToken."""
+        self.launches: dict[str, dict[str, Any]] = {}
+        """Arguments of each RunInstances by the reservation that it made."""
         self.held_names: dict[tuple[str, str], int] = {}
         """How often a name, by its region, is still to be refused."""
         self.ephemeral: dict[str, tuple[dict[str, Any], ...]] = {}

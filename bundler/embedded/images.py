@@ -75,12 +75,7 @@ class ImageActions(Ec2Actions):
             return mapping
         defaults = {"DeleteOnTermination": True, "VolumeType": "standard", "Encrypted": False}
         if "SnapshotId" in volume:
-            snapshot = self.ec2_backend.snapshots.get(volume["SnapshotId"])
-            if snapshot is None:
-                raise EC2ClientError(
-                    "InvalidSnapshot.NotFound",
-                    f"The snapshot '{volume['SnapshotId']}' does not exist.",
-                )
+            snapshot = self.find_snapshot(volume["SnapshotId"])
             if snapshot.status != "completed":
                 raise EC2ClientError(
                     "IncorrectState", f"The snapshot '{volume['SnapshotId']}' is not completed"
@@ -132,7 +127,7 @@ class ImageActions(Ec2Actions):
         arguments = self.arguments
         self.error_on_dryrun()
         with self.ec2.lock:
-            ami = self.find_ami(arguments["ImageId"])
+            ami = self.find_own_ami(arguments["ImageId"])
             if ami.deregistration_protection != "disabled":
                 raise EC2ClientError(
                     "OperationNotPermitted",

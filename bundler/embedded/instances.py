@@ -24,11 +24,8 @@ class InstanceActions(Ec2Actions):
         """RunInstances."""
         arguments = self.arguments
         ami = self._check_launch(arguments)
-        token = arguments.get("ClientToken")
-        if token and not arguments.get("DryRun"):
-            for reservation in self.ec2_backend.reservations.values():
-                if any(instance.client_token == token for instance in reservation.instances):
-                    return ActionResult(reservation)
+        if (earlier := self._earlier_launch(arguments)) is not None:
+            return ActionResult(earlier)
         if ami is None:
             return super().run_instances()
         mappings = change_mappings(
@@ -38,9 +35,24 @@ class InstanceActions(Ec2Actions):
         self.params["BlockDeviceMappings"] = [m for m in mappings if "Ebs" in m]
         result = super().run_instances()
         made: Any = result.result
+        self.ec2.launches[made.id] = arguments
         for instance in made.instances:
             self._become(instance, ami, mappings)
         return result
+
+    def _earlier_launch(self, arguments: dict[str, Any]) -> Any:
+        """What an earlier request with this ClientToken has launched; None when there is none."""
+        token = arguments.get("ClientToken")
+        for reservation in self.ec2_backend.reservations.values() if token else ():
+            if any(instance.client_token == token for instance in reservation.instances):
+                if self.ec2.launches.get(reservation.id, arguments) != arguments:
+                    raise EC2ClientError(
+                        "IdempotentParameterMismatch",
+                        "Arguments on this idempotent request are inconsistent with arguments used "
+                        "in previous request(s).",
+                    )
+                return reservation
+        return None
 
     def _check_launch(self, arguments: dict[str, Any]) -> EmbeddedAmi | None:
         """The AMI to launch; None when a launch template names it."""
@@ -54,8 +66,11 @@ class InstanceActions(Ec2Actions):
             )
         instance_type = arguments.get("InstanceType", DEFAULT_TYPE)
         _check_type(instance_type, ami)
+        mappings = arguments.get("BlockDeviceMappings", [])
+        for mapping in mappings:
+            if snapshot_id := mapping.get("Ebs", {}).get("SnapshotId"):
+                self.find_snapshot(snapshot_id)
         if ami.is_s3_backed:
-            mappings = arguments.get("BlockDeviceMappings", [])
             check_ephemeral([mapping for mapping in mappings if "Ebs" not in mapping])
             if any(mapping["DeviceName"] == ami.root_device_name for mapping in mappings):
                 raise EC2ClientError(

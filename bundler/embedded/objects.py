@@ -16,6 +16,8 @@ class FoundObject:
     """Bytes."""
     is_readable: bool
     """Whether its ACL lets EC2 read it (aws-exec-read, or public-read)."""
+    is_denied: bool = False
+    """Whether the bucket's policy keeps EC2 away, whatever the ACL."""
 
 
 class ObjectReader(Protocol):

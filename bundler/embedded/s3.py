@@ -1,10 +1,20 @@
 """moto's S3, taught the ACL by which EC2 reads bundles."""
 
+import json
+from fnmatch import fnmatchcase
 from typing import Any
 
 from moto.core.common_types import TYPE_RESPONSE
 from moto.s3.exceptions import S3ClientError
-from moto.s3.models import FakeAcl, FakeGrant, FakeGrantee, FakeKey, get_canned_acl, s3_backends
+from moto.s3.models import (
+    AUTHENTICATED_USERS_GRANTEE,
+    FakeAcl,
+    FakeGrant,
+    FakeGrantee,
+    FakeKey,
+    get_canned_acl,
+    s3_backends,
+)
 from moto.s3.responses import S3Response
 from moto.utilities.utils import get_partition
 
@@ -64,7 +74,12 @@ class EmbeddedObjects:
         if not isinstance(key, FakeKey):  # a delete marker is none
             return None
         is_readable = key.acl is not None and _is_readable(key.acl)
-        return FoundObject(region=bucket.region_name, size=key.size, is_readable=is_readable)
+        return FoundObject(
+            region=bucket.region_name,
+            size=key.size,
+            is_readable=is_readable,
+            is_denied=_is_denied(bucket.policy or b"", location),
+        )
 
     def read(self, location: ImageLocation) -> bytes:
         """The object's bytes."""
@@ -93,6 +108,42 @@ def copy_readable(source: ImageLocation, target: ImageLocation) -> None:
     acl = get_canned_acl("private")
     acl.grants.append(FakeGrant([EC2_READER], ["READ"]))
     key.set_acl(acl)
+
+
+def is_open_to_accounts(location: ImageLocation) -> bool:
+    """Whether the ACL of an object lets every account read it."""
+    partition, account = s3_backends.bucket_accounts[location.bucket]
+    key = s3_backends[account][partition].buckets[location.bucket].keys.get(location.key)
+    if not isinstance(key, FakeKey) or key.acl is None:
+        return False
+    return key.acl.public_read or any(
+        AUTHENTICATED_USERS_GRANTEE in grant.grantees and "READ" in grant.permissions
+        for grant in key.acl.grants
+    )
+
+
+def _is_denied(policy: bytes, location: ImageLocation) -> bool:
+    """Whether a bucket's policy denies EC2 an object.
+
+    Principals and conditions are not looked at: a Deny of all but one's own accounts or
+    networks leaves EC2 outside, too.
+    """
+    statements = json.loads(policy)["Statement"] if policy else []
+    return any(
+        statement["Effect"] == "Deny"
+        and any(fnmatchcase("s3:GetObject", action) for action in _words(statement, "Action"))
+        and any(
+            fnmatchcase(f"arn:aws:s3:::{location.path}", resource)
+            for resource in _words(statement, "Resource")
+        )
+        for statement in statements
+    )
+
+
+def _words(statement: dict[str, Any], name: str) -> list[str]:
+    """An element of a policy that is a text, or a list of them."""
+    value = statement.get(name, [])
+    return [value] if isinstance(value, str) else value
 
 
 def _is_readable(acl: FakeAcl) -> bool:

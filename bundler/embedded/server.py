@@ -1,4 +1,4 @@
-"""S3, EC2 and STS of our own on the loopback, for the demo and the tests."""
+"""S3, EC2, STS and Auto Scaling of our own on the loopback, for the demo and the tests."""
 
 import logging
 import os

@@ -18,9 +18,9 @@ _FAILED_SNAPSHOTS = ("error", "recoverable", "recovering")
 
 
 def wait_until_running(
-    look_at: LookAtInstances, instance_ids: Sequence[str], patience: Patience
+    look_at: LookAtInstances, instance_ids: Sequence[str], patience: Patience, remedy: str = ""
 ) -> tuple[Instance, ...]:
-    """Wait until instances that were just launched run.
+    """Wait until instances that were just launched run; `remedy` is told when one does not.
 
     Raises:
         AwsRefusedError: one has ended instead.
@@ -35,7 +35,7 @@ def wait_until_running(
                 reason = one.state_reason or "EC2 gives no reason"
                 raise AwsRefusedError(
                     f"wait for instance {one.instance_id}: expected it to run, got {one.state}: "
-                    f"{reason}"
+                    f"{reason.rstrip('.')}{f'; {remedy}' if remedy else ''}"
                 )
         running = [one for one in instances if one.state == _RUNNING]
         if len(running) == len(instance_ids):

@@ -107,6 +107,7 @@ def test_show_tells_of_the_bundle_too(server: CloudServer) -> None:
     assert bundle["size"] == sum(map(len, small_bundle("web").values()))
     assert bundle["usd_per_month"] == round(bundle["size"] / 2**30 * 100000, 6)
     assert bundle["readable_by_others"] is False  # they were put without an ACL
+    assert (bundle["readable_by"], bundle["acl_count"]) == ("owner", 4)
     lines = done(server, "show", image_id, "--price", "100000").text.splitlines()
     parted = (line.partition("  ") for line in lines)
     shown = [(name, words.strip()) for name, _, words in parted]

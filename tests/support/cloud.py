@@ -117,6 +117,7 @@ def set_cloud_environment(
         "AWS_REGION",
         "AWS_DEFAULT_REGION",
         "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_AUTO_SCALING",
         "AWS_ENDPOINT_URL_S3",
         "AWS_ENDPOINT_URL_EBS",
         "AWS_ENDPOINT_URL_EC2",

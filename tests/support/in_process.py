@@ -48,6 +48,9 @@ def _own_world(environment: Mapping[str, str]) -> Iterator[None]:
     logged = (list(logger.handlers), logger.propagate, logger.level)
     os.environ.clear()
     os.environ.update(environment)
+    # The server of the test is in this process, too: where a command is the first to ask a
+    # region of it, moto would make 1301 stock images there, all of them the caller's own.
+    os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
     try:
         yield
     finally:

@@ -77,8 +77,8 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         tags=tags,
         client_token=arguments.client_token,
     )
-    _warn(image, console)
     check_available(arguments, cloud, image, console)
+    _warn(image, console)
     if arguments.dry_run:
         return show_plan([Step(call=copy_call(spec), api=api_of(there))], console)
     return _copy(arguments, spec, there, console)

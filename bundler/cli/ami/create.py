@@ -16,6 +16,7 @@ from bundler.cli.changes import (
     add_tag_option,
     add_wait_options,
     api_of,
+    ask_all,
     describe_pending,
     mappings_of,
     patience_of,
@@ -33,6 +34,9 @@ from bundler.model.instance import Instance
 from bundler.model.resource_tag import parse_tags
 from bundler.workflow.register import NAME_IS_TAKEN, wait_for_image
 from bundler.workflow.wait_ec2 import wait_for_snapshots
+
+_ENDED = ("shutting-down", "terminated")
+"""States of instances of which no AMI can be made any more."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +74,8 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     )
     cloud = open_cloud(arguments)
     api = api_of(cloud)
+    # Else snapshots would be made for an AMI that cannot be.
+    api.check(create_call(spec, api.region), f"ami create {spec.name!r}")
     instance = require_instance(api, spec.instance_id, "ami create")
     _check_instance(instance)
     image_id = _find_earlier(cloud, spec, console)
@@ -88,6 +94,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     snapshot_ids: tuple[str, ...] = ()
     if not image_id:
         if arguments.snapshot_first:
+            ask_all([Step(call=create_call(spec, api.region), api=api)])
             snapshot_ids = _snapshot(arguments, api, first, request_id, console)
         if instance.state == "running" and not spec.no_reboot:
             console.warn(f"{spec.instance_id} is rebooted now; --no-reboot would leave it alone")
@@ -112,7 +119,8 @@ def _check_instance(instance: Instance) -> None:
         )
     if instance.state not in ("running", "stopped"):
         raise AwsRefusedError(
-            f"{subject}: expected an instance that is running or stopped, got {instance.state}",
+            f"{subject}: expected an instance that is running or stopped, got {instance.state}; "
+            + ("name another one" if instance.state in _ENDED else "wait until it is"),
             code="IncorrectState",
         )
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from bundler.aws.bucket import S3Bucket
 from bundler.aws.ec2_api import Ec2Api
 from bundler.aws.image_changes import deregister_call, deregister_image
-from bundler.aws.image_uses import find_uses
 from bundler.aws.session import Cloud
 from bundler.aws.snapshots import delete_snapshot
 from bundler.cli.changes import (
@@ -21,6 +20,7 @@ from bundler.cli.changes import (
 from bundler.cli.cloud import open_cloud
 from bundler.cli.console import Console, Result
 from bundler.cli.delete import deletion_urls, run_deletion, tell_deletion
+from bundler.cli.image_uses import uses_of
 from bundler.cli.options import add_cloud_options
 from bundler.cli.stored import StoredBundle, open_stored
 from bundler.errors import AwsRefusedError, InUseError, TransferError, UsageError
@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="even if instances, launch templates or, with --delete-bundle, other AMIs need it",
+        help="even if instances, launch templates, Auto Scaling groups or, with --delete-bundle, "
+        "other AMIs need it",
     )
     parser.add_argument(
         "--yes", "-y", action="store_true", help="do not ask; needed where there is no terminal"
@@ -73,7 +74,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     api = api_of(cloud)
     image = require_image(api, arguments.image_id, "ami deregister")
     _check_image(arguments, image)
-    _check_unused(arguments, api, image, console)
+    _check_unused(arguments, cloud, image, console)
     bundle = _plan_bundle(arguments, cloud, image, console) if arguments.delete_bundle else None
     what = f"{image.image_id} ({image.name or 'without a name'})"
     if bundle is not None:
@@ -117,15 +118,16 @@ def _check_image(arguments: argparse.Namespace, image: OwnImage) -> None:
             f"{subject}: it is S3-backed, and has no snapshots; --delete-bundle is for such"
         )
     if image.is_protected:
+        later = ", 24 hours later" if "cooldown" in image.protection else ""
         raise AwsRefusedError(
             f"{subject}: it is protected from deregistration ({image.protection}); "
-            "aws ec2 disable-image-deregistration-protection ends that",
+            f"ami-bundler ami protect {image.image_id} --off ends that{later}",
             code="OperationNotPermitted",
         )
 
 
 def _check_unused(
-    arguments: argparse.Namespace, api: Ec2Api, image: OwnImage, console: Console
+    arguments: argparse.Namespace, cloud: Cloud, image: OwnImage, console: Console
 ) -> None:
     """Refuse to take away what something needs.
 
@@ -135,7 +137,7 @@ def _check_unused(
         TransferError: EC2 could not be reached.
     """
     try:
-        uses = find_uses(api, image.image_id)
+        uses = uses_of(cloud, image.image_id)
     except AwsRefusedError as error:
         if not arguments.force:
             raise AwsRefusedError(

@@ -1,6 +1,7 @@
 """ami-bundler ami launch."""
 
 import argparse
+import shlex
 import uuid
 from functools import partial
 
@@ -71,12 +72,8 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     image = require_image(api, arguments.image_id, "ami launch")
     if image.is_s3_backed:
         check_instance_type(cloud, image, spec.instance_type)
-        if spec.instance_type.startswith("m3.") and not any(one.virtual for one in spec.mappings):
-            console.warn(
-                "m3 instances get instance-store volumes only by the mapping of their launch: "
-                "--block-device-mapping ephemeral0=/dev/sdb"
-            )
     check_available(arguments, cloud, image, console)
+    _warn_of_m3(image, spec, console)
     if arguments.dry_run:
         return show_plan([Step(call=launch_call(spec, api.region), api=api)], console)
     instance_ids = launch_instances(api, spec)
@@ -84,8 +81,19 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     if arguments.no_wait:
         instances = describe_instances(api, instance_ids)
     else:
-        instances = wait_until_running(partial(describe_instances, api), instance_ids, patience)
+        instances = wait_until_running(
+            partial(describe_instances, api), instance_ids, patience, _remedy(image)
+        )
     return _result(spec, instance_ids, instances)
+
+
+def _warn_of_m3(image: OwnImage, spec: LaunchSpec, console: Console) -> None:
+    is_without = not any(one.virtual for one in spec.mappings)
+    if image.is_s3_backed and spec.instance_type.startswith("m3.") and is_without:
+        console.warn(
+            "m3 instances get instance-store volumes only by the mapping of their launch: "
+            "--block-device-mapping ephemeral0=/dev/sdb"
+        )
 
 
 def _spec(arguments: argparse.Namespace) -> LaunchSpec:
@@ -127,6 +135,19 @@ def check_instance_type(cloud: Cloud, image: OwnImage, instance_type: str) -> No
         )
     raise UsageError(
         f"{subject}: {instance_type} does not boot {what}; these do: {', '.join(names)}"
+    )
+
+
+def _remedy(image: OwnImage) -> str:
+    """What to look at when an instance ends before it runs (Server.InternalError)."""
+    if image.is_s3_backed:
+        return (
+            f"look at the bundle: ami-bundler ami show {image.image_id}, and ami-bundler verify "
+            f"--deep {shlex.quote(f's3://{image.location}')}"
+        )
+    return (
+        "look at its EBS volumes: their limit of the account, and whether the caller may use the "
+        "KMS key of encrypted ones"
     )
 
 

@@ -7,7 +7,6 @@ from functools import partial
 
 from bundler.aws.ec2 import register_call
 from bundler.aws.image_changes import deregister_call, deregister_image
-from bundler.aws.image_uses import find_uses
 from bundler.aws.session import Cloud
 from bundler.cli.changes import (
     Step,
@@ -27,6 +26,7 @@ from bundler.cli.changes import (
 )
 from bundler.cli.console import Console, Result
 from bundler.cli.copies import Copy, check_regions, describe_copies, make_copies, plan_copy
+from bundler.cli.image_uses import uses_of
 from bundler.cli.options import add_cloud_options, choice
 from bundler.cli.register import add_registration_options, registration_of
 from bundler.cli.stored import StoredBundle, open_stored
@@ -69,7 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take the name from an S3-backed AMI of another manifest, and deregister that",
     )
     parser.add_argument(
-        "--force", action="store_true", help="replace one that instances or templates use, too"
+        "--force",
+        action="store_true",
+        help="replace one that instances, launch templates or Auto Scaling groups use, too",
     )
     parser.add_argument(
         "--regions", default="", metavar="R1,R2", help="copy the AMI there (CopyImage)"
@@ -153,7 +155,7 @@ def _check_replaceable(
             code=NAME_IS_TAKEN,
         )
     old.registration()  # raises when it could not be registered again
-    if uses := find_uses(api_of(cloud), old.image_id):
+    if uses := uses_of(cloud, old.image_id):
         words = f"{old.image_id} is needed by {', '.join(uses)}"
         if not arguments.force:
             raise InUseError(f"{subject}: {words}; choose another name, or --force")

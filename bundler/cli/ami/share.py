@@ -1,15 +1,16 @@
 """ami-bundler ami share."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bundler.cli.console import Console, Result
-from bundler.cli.image_bundle import bundle_of
+from bundler.cli.image_bundle import bundle_facts, bundle_of, describe_acls
 from bundler.cli.image_changes import ImageChange, add_change_options, open_change
 from bundler.cli.image_lookup import permission_facts
 from bundler.errors import UsageError
+from bundler.model.object_access import ObjectAccess
 from bundler.model.permission import EVERYBODY, LaunchPermission, PermissionKind
-from bundler.workflow.registered_bundle import RegisteredState
+from bundler.workflow.registered_bundle import RegisteredBundle, RegisteredState
 
 _KINDS = {
     "account": PermissionKind.ACCOUNT,
@@ -59,11 +60,10 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     if arguments.reset:
         call = change.call("ResetImageAttribute", Attribute="launchPermission")
         return change.run([call], f"reset the launch permissions of AMI {image_id}", console)
-    if not arguments.remove:
-        _check(change, console)
+    facts = {} if arguments.remove else {"bundle": _check(change, console)}
     if is_publishing:
         _ask(change, console, is_asking=not arguments.yes)
-    return _modify(change, permissions, console, is_removing=arguments.remove)
+    return _modify(change, permissions, console, facts, is_removing=arguments.remove)
 
 
 def _permissions(arguments: argparse.Namespace) -> list[LaunchPermission]:
@@ -94,6 +94,7 @@ def _modify(
     change: ImageChange,
     permissions: Sequence[LaunchPermission],
     console: Console,
+    facts: Mapping[str, object],
     *,
     is_removing: bool,
 ) -> Result:
@@ -102,19 +103,24 @@ def _modify(
     call = change.call("ModifyImageAttribute", LaunchPermission={step: elements})
     who = ", ".join(one.describe() for one in permissions)
     words = "stop sharing" if is_removing else "share"
-    return change.run([call], f"{words} AMI {change.image.image_id} with {who}", console)
+    subject = f"{words} AMI {change.image.image_id} with {who}"
+    return change.run([call], subject, console, facts=facts)
 
 
-def _check(change: ImageChange, console: Console) -> None:
-    """Warn of what keeps the new ones from launching it: they need no access to S3, EC2 does."""
+def _check(change: ImageChange, console: Console) -> object:
+    """Warn of what keeps the new ones from launching it, and say whether they may copy it.
+
+    To launch it they need no access to S3: EC2 does.  What is known of the bundle, for programs;
+    None when there is none.
+    """
     image_id = change.image.image_id
     if change.image.state != "available":
         console.warn(f"AMI {image_id} is {change.image.state}: nobody can launch it now")
     if not change.image.is_s3_backed:
-        return
+        return None
     bundle = bundle_of(change.cloud, change.image, console)
     if bundle is None:
-        return
+        return None
     if bundle.state is RegisteredState.UNKNOWN:
         console.warn(
             f"whether EC2 can read the bundle of AMI {image_id} is not known: {bundle.problem}"
@@ -130,6 +136,29 @@ def _check(change: ImageChange, console: Console) -> None:
             f"{bundle.location.url}, or of its parts, let their owner alone read them; upload it "
             "with the ACL aws-exec-read"
         )
+    if bundle.state is RegisteredState.COMPLETE:
+        console.note(_describe_copying(image_id, bundle))
+    return bundle_facts(bundle, None)
+
+
+def _describe_copying(image_id: str, bundle: RegisteredBundle) -> str:
+    """Whether those whom it is shared with may copy it, as far as ACLs tell."""
+    location = bundle.location
+    words = f"to copy AMI {image_id}, or to download its bundle, they must read it in S3"
+    acls = describe_acls(bundle)
+    if bundle.access is ObjectAccess.EVERYBODY:
+        return f"{words}, as everybody may ({acls})"
+    if bundle.access is ObjectAccess.HIDDEN:
+        return f"{words}: whether they may is not known, as its ACLs are hidden"
+    if bundle.access is ObjectAccess.OTHERS:
+        return f"{words}: whether they may is not known, as ids in ACLs tell no account ({acls})"
+    folder = location.key.rpartition("/")[0]
+    objects = f"{location.bucket}/{folder}/*" if folder else f"{location.bucket}/*"
+    return (
+        f"{words}, and by its ACLs may not ({acls}): a bucket policy lets them that allows them "
+        f"s3:GetObject on {objects} and s3:GetBucketAcl on {location.bucket}; to launch it they "
+        "need neither"
+    )
 
 
 def _ask(change: ImageChange, console: Console, *, is_asking: bool) -> None:

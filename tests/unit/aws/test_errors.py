@@ -1,6 +1,9 @@
 """botocore's errors to ours."""
 
+import re
 from concurrent.futures import CancelledError
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import botocore.exceptions
 import botocore.parsers
@@ -65,7 +68,7 @@ def raised(error: Exception) -> BundlerError:
         ("AccessControlListNotSupported", 400, "BucketOwnerPreferred"),
         ("InvalidManifest", 400, "aws-exec-read"),
         ("InvalidAMIName.Duplicate", 400, "another AMI name"),
-        ("UnauthorizedOperation", 403, "decode-authorization-message"),
+        ("UnauthorizedOperation", 403, "must allow it (ec2:PutObject, or what that needs)"),
         ("NotImplemented", 501, ""),
         ("Unheard.Of", 400, ""),
     ],
@@ -128,6 +131,26 @@ def test_replies_to_head_have_only_a_status(status: str, code: str) -> None:
 )
 def test_the_right_region_is_named_when_it_is_told(error: ClientError) -> None:
     assert "the bucket is in eu-west-3: give that region" in str(raised(error))
+
+
+@pytest.mark.parametrize(
+    ("skew", "remedy"),
+    [
+        (
+            timedelta(),
+            "; temporary credentials have expired: log in again .*; if they have not, ",
+        ),
+        (
+            timedelta(hours=-1),
+            "; check this machine's clock: it is 3[56][0-9][0-9] s ahead of AWS's clock$",
+        ),
+    ],
+)
+def test_what_has_expired_is_told_by_the_clock(skew: timedelta, remedy: str) -> None:
+    """EC2 says RequestExpired of session tokens, and of requests that are too old."""
+    date = format_datetime(datetime.now(UTC) + skew, usegmt=True)
+    error = raised(client_error("RequestExpired", "Request has expired.", headers={"date": date}))
+    assert re.search(remedy, str(error)), error
 
 
 URL = "https://s3.eu-west-1.amazonaws.com/"

@@ -245,7 +245,9 @@ def test_words_that_are_no_text(api: Ec2Api) -> None:
         *("InvalidAMIID.Malformed", "InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"),
         *("InvalidInstanceID.NotFound", "IncorrectState", "InvalidBlockDeviceMapping"),
         *("InvalidSnapshot.NotFound", "InvalidSnapshot.InUse", "InvalidParameterCombination"),
-        *("ResourceLimitExceeded", "IdempotentParameterMismatch"),
+        *("ResourceLimitExceeded", "IdempotentParameterMismatch", "InvalidInstanceType"),
+        *("InvalidKeyPair.NotFound", "InvalidSubnetID.NotFound", "InvalidGroup.NotFound"),
+        *("VPCIdNotSpecified", "VcpuLimitExceeded", "InstanceLimitExceeded"),
     ],
 )
 def test_what_a_user_can_cause_ends_in_one_line_with_a_remedy(
