@@ -25,7 +25,7 @@ from tests.support.stored import (
 )
 from tests.support.tools import Outcome, cli_argv, cli_environment, run_program
 
-KILL_COUNTS = {"upload": 20, "publish": 30, "download": 10}
+KILL_COUNTS = {"upload": 20, "publish": 30, "publish-snapshot": 4, "download": 10}
 """Moments at which each command is killed, half of them on each server."""
 
 SLOW_KILL_COUNT = 50
@@ -111,19 +111,20 @@ def test_upload(server: CloudServer, manifest: Path, seed: int) -> None:
     assert stored == read_files(manifest.parent)
 
 
-@pytest.mark.parametrize("seed", seeds("publish"))
-def test_publish(server: CloudServer, image: Path, tmp_path: Path, seed: int) -> None:
-    name = f"publish-{seed}"
+def check_publish(
+    server: CloudServer, source: str | Path, name: str, directory: Path
+) -> tuple[bytes, Path]:
+    """Kill publish and run it again; the start of what its bundle unbundles to, and the file."""
     keys: list[str | Path] = ["--key", USER_KEY, "--cert", USER_CERT, "--ec2-cert", EC2_CERT]
-    words: list[str | Path] = ["publish", image, f"s3://{BUCKET}/{name}", "--name", name]
+    words: list[str | Path] = ["publish", source, f"s3://{BUCKET}/{name}", "--name", name]
     words += ["--part-size", str(PART_SIZE), "--acl", "none", "--account", "123456789012"]
-    words += ["--level", "fast", "--state-dir", tmp_path / "state", *keys]
+    words += ["--level", "fast", "--state-dir", directory / "state", *keys]
     random = Random(f"{server.s3}-{name}")
     code = kill(server, words, random)
     assert code in (0, -signal.SIGKILL)
     before = stored_objects(server, BUCKET, f"{name}/")
     assert check_whole(before) or code != 0
-    state = tmp_path / "state"
+    state = directory / "state"
     if state.exists() and not any(state.iterdir()) and check_whole(before):
         code = 0  # killed behind its last step, which is to forget the run
     if code:
@@ -135,14 +136,34 @@ def test_publish(server: CloudServer, image: Path, tmp_path: Path, seed: int) ->
     assert check_whole(after)
     if code:
         check_nothing_sent_twice(server, before, after)
-    assert read_files(tmp_path / "state") == {}
-    out = tmp_path / "out"
+    assert read_files(state) == {}
+    out = directory / "out"
     out.mkdir()
     for file_name, body in after.items():
         (out / file_name).write_bytes(body)
-    unbundled = unbundle(out / "root.img.manifest.xml", tmp_path / "back.img")
+    (manifest,) = out.glob("*.manifest.xml")
+    back = directory / "back.img"
+    unbundled = unbundle(manifest, back)
     assert unbundled.code == 0, unbundled.errors
-    assert (tmp_path / "back.img").read_bytes() == image.read_bytes()
+    with back.open("rb") as file:
+        return file.read(PART_COUNT * PART_SIZE), back
+
+
+@pytest.mark.parametrize("seed", seeds("publish"))
+def test_publish(server: CloudServer, image: Path, tmp_path: Path, seed: int) -> None:
+    start, _ = check_publish(server, image, f"publish-{seed}", tmp_path)
+    assert start == image.read_bytes()
+
+
+@pytest.mark.parametrize("seed", seeds("publish-snapshot"))
+def test_publish_of_a_snapshot(server: CloudServer, image: Path, tmp_path: Path, seed: int) -> None:
+    made = run(server, ["snapshot", image, "--state-dir", tmp_path / "state"])
+    assert made.code == 0, made.errors
+    source = made.text.strip()
+    start, back = check_publish(server, source, f"publish-snapshot-{seed}", tmp_path)
+    size = image.stat().st_size
+    assert start == image.read_bytes() + bytes(PART_COUNT * PART_SIZE - size)
+    assert back.stat().st_size == 1024**3
 
 
 @pytest.mark.parametrize("seed", seeds("download"))
