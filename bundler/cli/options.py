@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from bundler.cli.console import Console
+from bundler.cli.structured import read_structured
 from bundler.errors import InputError, UsageError
 from bundler.host.files import read_bounded
 from bundler.model.bundle import MIB
-from bundler.model.device_mapping import DeviceMapping, parse_mappings
+from bundler.model.device_mapping import DeviceMapping, read_mappings
 from bundler.workflow.keys import Passphrase
 from bundler.workflow.wait import WAIT_TIMEOUT, Patience
 
@@ -131,9 +132,11 @@ def add_mapping_options(parser: argparse.ArgumentParser, example: str) -> None:
     )
     parser.add_argument(
         "--block-device-mappings",
-        default="",
-        metavar="JSON",
-        help=f"as the AWS CLI takes them, such as '{example}'",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="MAPPING",
+        help=f"as the AWS CLI takes them: {example}, or JSON, or file://PATH",
     )
 
 
@@ -142,10 +145,13 @@ def mappings_of(arguments: argparse.Namespace) -> tuple[DeviceMapping, ...]:
 
     Raises:
         UsageError: one is malformed.
+        InputError, MissingError, HostError: a file cannot be read.
     """
-    words = [DeviceMapping.parse(word) for word in arguments.block_device_mapping]
-    document: str = arguments.block_device_mappings
-    return (*words, *(parse_mappings(document) if document else ()))
+    option = "--block-device-mappings"
+    found = [DeviceMapping.parse(word) for word in arguments.block_device_mapping]
+    for word in arguments.block_device_mappings:
+        found += read_mappings(read_structured(option, word))
+    return tuple(found)
 
 
 def patience_of(arguments: argparse.Namespace, console: Console, subject: str) -> Patience:

@@ -5,7 +5,7 @@ A bundle's own (manifest element `block_device_mapping`) are in model/mapping.py
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,6 +16,11 @@ _EPHEMERAL = re.compile(r"ephemeral([0-9]|1[0-9]|2[0-3])")
 """Names of instance-store volumes.  Source: BlockDeviceMapping, `VirtualName`."""
 
 _NAMES = frozenset(("DeviceName", "VirtualName", "Ebs", "NoDevice"))
+
+_TRUTH = {"true": True, "false": False}
+_EBS_TRUTH = frozenset(("DeleteOnTermination", "Encrypted"))
+_EBS_NUMBERS = frozenset(("Iops", "Throughput", "VolumeInitializationRate", "VolumeSize"))
+"""Members that are no texts.  Source: EbsBlockDevice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +67,7 @@ class DeviceMapping:
 
     @classmethod
     def from_document(cls, document: object) -> Self:
-        """Read one mapping of the API's JSON.
+        """Read one mapping as the API has it; numbers and truth may be texts, as in shorthand.
 
         Raises:
             UsageError: it is none.
@@ -79,6 +84,8 @@ class DeviceMapping:
             raise UsageError(
                 f"block device mapping {json.dumps(document)}: expected texts, and an object as Ebs"
             )
+        if ebs is not None:
+            ebs = {name: _typed(name, value) for name, value in ebs.items()}
         return cls(device=device, virtual=virtual, ebs=ebs, is_left_out="NoDevice" in document)
 
     def request(self) -> dict[str, object]:
@@ -90,18 +97,24 @@ class DeviceMapping:
         return {"DeviceName": self.device, "VirtualName": self.virtual}
 
 
-def parse_mappings(text: str) -> tuple[DeviceMapping, ...]:
-    """Parse the API's JSON: an array of mappings, or one of them.
+def _typed(name: str, value: object) -> object:
+    """A member of EbsBlockDevice, of the type that EC2 wants."""
+    if isinstance(value, str):
+        if name in _EBS_TRUTH:
+            return _TRUTH.get(value.lower(), value)
+        if name in _EBS_NUMBERS and value.isascii() and value.isdecimal() and len(value) < 10:
+            return int(value)
+    return value
+
+
+def read_mappings(document: object) -> Iterator[DeviceMapping]:
+    """Read the API's mappings, an array of them or one, as JSON or shorthand says them.
 
     Raises:
-        UsageError: it is none.
+        UsageError: one is malformed.
     """
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"block device mappings: expected JSON, got {text[:60]!r}") from error
-    items = document if isinstance(document, list) else [document]
-    return tuple(DeviceMapping.from_document(item) for item in items)
+    for item in document if isinstance(document, list) else [document]:
+        yield DeviceMapping.from_document(item)
 
 
 def check_mappings(mappings: tuple[DeviceMapping, ...]) -> None:

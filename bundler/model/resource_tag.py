@@ -1,5 +1,6 @@
 """Tags of EC2's resources, and of S3's buckets, for which the same rules hold."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from bundler.errors import UsageError
@@ -11,6 +12,8 @@ Tag = tuple[str, str]
 MAX_TAG_COUNT = 50
 """Most tags of a resource.  Source: Amazon EC2 user guide, tag restrictions."""
 
+_SHORTHAND = re.compile(r"Key=([^,]*),Value=(.*)", re.DOTALL)
+
 MAX_KEY_LENGTH = 128
 MAX_VALUE_LENGTH = 256
 """Most characters of each.  Source: as above."""
@@ -19,12 +22,15 @@ MAX_VALUE_LENGTH = 256
 def parse_tags(words: Sequence[str], option: str = "--tag") -> tuple[Tag, ...]:
     """Parse ``KEY=VALUE`` words; the value may be empty and may hold further equals signs.
 
+    A word ``Key=KEY,Value=VALUE`` is the same: so the AWS CLI's shorthand has it.
+
     Raises:
         UsageError: one is not of that form, breaks EC2's rules, or a key is there twice.
     """
     tags: dict[str, str] = {}
     for word in words:
-        key, equals, value = word.partition("=")
+        match = _SHORTHAND.fullmatch(word)
+        key, equals, value = (match[1], "=", match[2]) if match else word.partition("=")
         if not key or not equals or not is_text(word):
             raise UsageError(f"{option} {word!r}: expected KEY=VALUE")
         if key.lower().startswith("aws:"):

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not stop the instance for a moment: its file systems may be half-written then",
     )
-    add_mapping_options(parser, '[{"DeviceName": "/dev/sdf", "NoDevice": ""}]')
+    add_mapping_options(parser, "DeviceName=/dev/sdf,NoDevice=")
     add_tag_option(parser, "the AMI and its snapshots")
     parser.add_argument(
         "--snapshot-first",

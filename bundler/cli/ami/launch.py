@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ID[,ID]",
         help="default: the VPC's; may be given again",
     )
-    add_mapping_options(parser, '[{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 8}}]')
+    add_mapping_options(parser, "DeviceName=/dev/sdf,Ebs={VolumeSize=8}")
     add_tag_option(parser, "the instances and their volumes")
     parser.add_argument(
         "--client-token",

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--root-device-name", default="", metavar="DEVICE", help="such as /dev/sda1"
     )
-    add_mapping_options(parser, '[{"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"}]')
+    add_mapping_options(parser, "DeviceName=/dev/sdb,VirtualName=ephemeral0")
     parser.add_argument("--sriov-net-support", choices=("simple",), help="hvm only")
     parser.add_argument("--ena-support", action="store_true", help="hvm only")
     parser.add_argument("--boot-mode", default="", help="legacy-bios, uefi or uefi-preferred")

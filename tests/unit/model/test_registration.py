@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from bundler.errors import UsageError
-from bundler.model.device_mapping import DeviceMapping, parse_mappings
+from bundler.model.device_mapping import DeviceMapping, read_mappings
 from bundler.model.image import Architecture, ImageLocation, VirtualizationType
 from bundler.model.registration import BootMode, Registration
 from bundler.model.resource_tag import parse_tags
+from bundler.model.shorthand import parse_shorthand
 
 PLAIN: dict[str, Any] = {
     "location": ImageLocation(bucket="images", key="a.manifest.xml"),
@@ -39,8 +40,9 @@ def test_registrations_that_ec2_refuses(more: dict[str, Any], words: str) -> Non
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("DeviceName=/dev/sdf", "expected JSON, got"),
-        ("[" * 100_000, "expected JSON, got"),
+        ("DeviceName=/dev/sdf", "one of VirtualName, Ebs and NoDevice"),
+        ("DeviceName=/dev/sdf,Size=1", "expected an object of DeviceName"),
+        ("DeviceName=/dev/sdf,Ebs=8", "expected texts, and an object as Ebs"),
         ('["x"]', "expected an object of DeviceName"),
         ('{"DeviceName": "/dev/sdf", "Size": 1}', "expected an object of DeviceName"),
         ('{"DeviceName": 1, "NoDevice": ""}', "expected texts"),
@@ -51,7 +53,7 @@ def test_registrations_that_ec2_refuses(more: dict[str, Any], words: str) -> Non
 )
 def test_mappings_that_are_none(text: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        parse_mappings(text)
+        tuple(read_mappings(parse_shorthand(text)))
 
 
 @pytest.mark.parametrize("text", ["root=/dev/sda1", "ephemeral0", "swap=sda3"])
@@ -61,13 +63,28 @@ def test_words_that_are_no_mappings_of_an_ami(text: str) -> None:
 
 
 def test_mappings_are_sent_as_they_are_given() -> None:
-    text = '[{"DeviceName":"a","NoDevice":""},{"DeviceName":"b","Ebs":{"VolumeSize":1}}]'
-    assert [
-        one.request() for one in (DeviceMapping.parse("ephemeral1=sdc"), *parse_mappings(text))
-    ] == [
+    words = (
+        '[{"DeviceName":"a","NoDevice":""},{"DeviceName":"b","Ebs":{"VolumeSize":1}}]',
+        "DeviceName=c,Ebs={VolumeSize=8,DeleteOnTermination=false,SnapshotId=snap-1,Iops=x}",
+        "DeviceName=d,NoDevice=",
+    )
+    mappings = [DeviceMapping.parse("ephemeral1=sdc")]
+    for word in words:
+        mappings += read_mappings(parse_shorthand(word))
+    assert [one.request() for one in mappings] == [
         {"DeviceName": "/dev/sdc", "VirtualName": "ephemeral1"},
         {"DeviceName": "a", "NoDevice": ""},
         {"DeviceName": "b", "Ebs": {"VolumeSize": 1}},
+        {
+            "DeviceName": "c",
+            "Ebs": {
+                "VolumeSize": 8,
+                "DeleteOnTermination": False,
+                "SnapshotId": "snap-1",
+                "Iops": "x",
+            },
+        },
+        {"DeviceName": "d", "NoDevice": ""},
     ]
 
 
