@@ -52,16 +52,9 @@ class EbsSnapshotStore:
             TransferError: EBS cannot be reached.
         """
         arguments: StartSnapshotRequestTypeDef = {
-            "VolumeSize": request.volume_size,
+            **start_arguments(request),
             "ClientToken": token,
-            "Timeout": UNFINISHED_TIMEOUT,
         }
-        if request.description:
-            arguments["Description"] = request.description
-        if request.parent_id:
-            arguments["ParentSnapshotId"] = request.parent_id
-        if request.tags:
-            arguments["Tags"] = [{"Key": key, "Value": value} for key, value in request.tags]
         return self._transport.call(
             f"start a snapshot of {request.volume_size} GiB",
             lambda: self._ebs.start_snapshot(**arguments)["SnapshotId"],
@@ -200,3 +193,18 @@ def refusal_reason(error: AwsRefusedError) -> str:
         return ""
     told: dict[str, object] = {**cause.response}
     return str(told.get("Reason") or "")
+
+
+def start_arguments(request: SnapshotRequest) -> "StartSnapshotRequestTypeDef":
+    """What StartSnapshot is told, but for the client token."""
+    arguments: StartSnapshotRequestTypeDef = {
+        "VolumeSize": request.volume_size,
+        "Timeout": UNFINISHED_TIMEOUT,
+    }
+    if request.description:
+        arguments["Description"] = request.description
+    if request.parent_id:
+        arguments["ParentSnapshotId"] = request.parent_id
+    if request.tags:
+        arguments["Tags"] = [{"Key": key, "Value": value} for key, value in request.tags]
+    return arguments

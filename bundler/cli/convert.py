@@ -18,10 +18,12 @@ from bundler.cli.convert_fstab import (
     remove_mounts,
     tell_fstab,
 )
+from bundler.cli.convert_plan import plan_conversion
 from bundler.cli.convert_registration import add_ami_arguments, new_registration
 from bundler.cli.convert_source import ConvertSource, add_source_arguments, open_source
 from bundler.cli.options import (
     add_cloud_options,
+    add_dry_run_option,
     add_passphrase_option,
     add_resume_option,
     add_transfer_options,
@@ -76,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="make an hvm AMI of a bare file system; with --to: replace FILE",
     )
+    add_dry_run_option(parser)
     add_passphrase_option(parser)
     add_resume_option(parser)
     add_state_option(parser)
@@ -87,6 +90,8 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Convert a bundle."""
     if arguments.to is None and not arguments.name:
         raise UsageError("convert: expected --name NAME for the AMI, or --to FORMAT FILE")
+    if arguments.to and arguments.dry_run:
+        raise UsageError("convert: --dry-run is for AMIs, not for --to")
     target = check_output(arguments) if arguments.to else None
     wanted = dict(parse_tags(arguments.tag))
     word = arguments.partition
@@ -104,6 +109,8 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         description=f"{registration.name}: {source.manifest.name}"[:MAX_DESCRIPTION_LENGTH],
         tags=registration.tags,
     )
+    if arguments.dry_run:
+        return plan_conversion(registration, request, images, cloud.region, console)
     plan = ConversionPlan(
         virtualization_type=registration.virtualization_type,
         scheme=scheme,

@@ -68,7 +68,16 @@ def test_all_that_is_given_is_registered(server: CloudServer, ec2: "EC2Client") 
         *("--description", "A server.", "--arch", "arm64", "--root-device-name", "/dev/xvda"),
         *("-B", "ephemeral0=sdb", "--sriov-net-support", "simple", "--ena-support"),
         *("--block-device-mappings", "DeviceName=/dev/sdc,VirtualName=ephemeral1"),
-        *("--boot-mode", "uefi", "--imds-support", "v2.0", "--tag", "Key=team,Value=web", "--tag", "x="),
+        *(
+            "--boot-mode",
+            "uefi",
+            "--imds-support",
+            "v2.0",
+            "--tag",
+            "Key=team,Value=web",
+            "--tag",
+            "x=",
+        ),
     )
     assert outcome.code == 0, outcome.errors
     (image,) = ec2.describe_images(Owners=["self"])["Images"]

@@ -125,6 +125,13 @@ def test_an_ami_keeps_what_it_was(
     ec2.create_tags(Resources=[old], Tags=[{"Key": "team", "Value": "a"}])
     ec2.modify_image_attribute(ImageId=old, LaunchPermission={"Add": [{"UserId": "210987654321"}]})
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    plan = convert(server, old, tmp_path, "--name", "new 1", "--dry-run", "--json")
+    assert plan.code == 0, plan.errors
+    start, register = json.loads(plan.text)["calls"]
+    assert (start["operation"], start["parameters"]["VolumeSize"]) == ("StartSnapshot", 8)
+    assert (register["operation"], register["asked"]) == ("RegisterImage", False)
+    assert register["parameters"]["Description"] == "the old one"
+    assert server.ebs.snapshots == {}
     more = ("--name", "new 1", "--copy-permissions", "--tag", "by=us", "--json")
     outcome = convert(server, old, tmp_path, *more)
     assert outcome.code == 0, outcome.errors
@@ -466,6 +473,8 @@ def test_to_a_raw_image(
         (("--to", "iso", "x"), 2, "--to 'iso': expected one of raw, qcow2, vmdk, vhd"),
         (("--name", "new", "--partition", "bsd"), 2, "--partition 'bsd': expected one of gpt, mbr"),
         (("--name", "taken"), 6, r"expected a free name, got one that ami-\w+ has"),
+        (("--name", "taken", "-n"), 6, r"expected a free name, got one that ami-\w+ has"),
+        (("--to", "raw", "x", "-n"), 2, "--dry-run is for AMIs"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_done(
