@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="make an hvm AMI of a bare file system; with --to: replace FILE",
     )
-    add_dry_run_option(parser)
+    add_dry_run_option(parser, asks=False)
     add_passphrase_option(parser)
     add_resume_option(parser)
     add_state_option(parser)

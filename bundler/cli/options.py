@@ -84,14 +84,14 @@ def add_resume_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_dry_run_option(parser: argparse.ArgumentParser) -> None:
-    """--dry-run."""
+def add_dry_run_option(parser: argparse.ArgumentParser, *, asks: bool = True) -> None:
+    """--dry-run; `asks` tells whether there are calls that EC2 can be asked about."""
+    asking = ", ask EC2 whether they would succeed (DryRun)," if asks else ""
     parser.add_argument(
         "--dry-run",
         "-n",
         action="store_true",
-        help="print the calls and their parameters, ask EC2 whether they would succeed (DryRun), "
-        "and change nothing",
+        help=f"print the calls and their parameters{asking} and change nothing",
     )
 
 
