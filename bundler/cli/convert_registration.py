@@ -14,7 +14,9 @@ ROOT_DEVICE_NAME = "/dev/sda1"
 
 def add_ami_arguments(parser: argparse.ArgumentParser) -> None:
     """What the new AMI shall be."""
-    parser.add_argument("--name", default="", metavar="NAME", help="of the new AMI; required but with --to")
+    parser.add_argument(
+        "--name", default="", metavar="NAME", help="of the new AMI; required but with --to"
+    )
     parser.add_argument(
         "--description", default="", metavar="TEXT", help="of the AMI (default: the old AMI's)"
     )
