@@ -84,8 +84,11 @@ def test_list_shows_the_newest_first(server: CloudServer) -> None:
     ("words", "reason"),
     [
         (("--owner", "nobody"), "--owner 'nobody': expected self, amazon"),
+        (("--owners", "self", "nobody"), "--owner 'nobody': expected .*, all or the 12 digits"),
+        (("--state", "avaliable"), "--state 'avaliable': expected one of pending, available"),
+        (("--root-device-type", "floppy"), "expected one of ebs, instance-store, s3"),
         (("--limit", "0"), "--limit '0': expected a number from 1"),
-        (("--query", "Images["), r"--query 'Images\['"),
+        (("--query", "Images["), r"--query 'Images\[': .*expression$"),
         (("--query", "a", "--ids"), "expected --ids or --query, got both"),
     ],
 )
