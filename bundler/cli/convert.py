@@ -87,6 +87,8 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Convert a bundle."""
     if arguments.to is None and not arguments.name:
         raise UsageError("convert: expected --name NAME for the AMI, or --to FORMAT FILE")
+    if arguments.to and (arguments.tag or arguments.copy_permissions):
+        raise UsageError("convert: --tag and --copy-permissions are for an AMI, not with --to")
     target = check_output(arguments) if arguments.to else None
     wanted = dict(parse_tags(arguments.tag))
     word = arguments.partition
