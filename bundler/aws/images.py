@@ -98,7 +98,7 @@ def find_named(api: Ec2Api, name: str) -> tuple[DescribedImage, ...]:
     found = api.pages(
         "DescribeImages",
         "Images",
-        f"look for an AMI named {name!r}",
+        f"look for an AMI named {name!r} in {api.region}",
         Owners=["self"],
         Filters=[{"Name": "name", "Values": [name]}],
         IncludeDisabled=True,
@@ -166,6 +166,7 @@ def read_image(told: Mapping[str, Any]) -> DescribedImage:
         needs_imds_v2=told.get("ImdsSupport", "") == "v2.0",
         protection=told.get("DeregistrationProtection", ""),
         source_instance_id=told.get("SourceInstanceId", ""),
+        source_image_id=told.get("SourceImageId", ""),
         mappings=_read_mappings(devices),
         snapshot_ids=tuple(filter(None, volumes)),
         tags=tuple((tag["Key"], tag.get("Value", "")) for tag in told.get("Tags", [])),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bundler.cli.options import parse_path
+from bundler.cli.options import is_url, parse_path
 from bundler.host.image_file import ImageSource
 from bundler.model.image import VirtualizationType
 from bundler.workflow.bundle_source import BundleSource
@@ -40,11 +40,25 @@ class OpenedSource:
         return {**self.ids, "retry_count": self.cloud.transport.retry_count}
 
 
+def parse_image_path(text: str) -> Path:
+    """A path of an image, which no URL is.
+
+    Raises:
+        argparse.ArgumentTypeError: it is empty, or a URL.
+    """
+    if is_url(text):
+        raise argparse.ArgumentTypeError(
+            f"expected an image, got {text!r}: of a bundle in S3, ami-bundler convert makes an "
+            "EBS-backed AMI, and ami-bundler unbundle an image file"
+        )
+    return parse_path(text)
+
+
 def add_source_argument(parser: argparse.ArgumentParser) -> None:
     """SOURCE."""
     parser.add_argument(
         "image",
-        type=parse_path,
+        type=parse_image_path,
         metavar="SOURCE",
         help="raw image or block device; or, unless a file has that name, the id of an EBS "
         "snapshot (snap-...) or of an EBS-backed AMI (ami-...)",

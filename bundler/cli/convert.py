@@ -50,6 +50,9 @@ from bundler.workflow.register import wait_for_image
 from bundler.workflow.snapshot_state import EarlierSnapshot, SnapshotLog, describe_bundle
 from bundler.workflow.wait import Patience
 
+_AMI_OPTIONS = ("name", "tag", "copy_permissions", "dry_run")
+"""Options that mean nothing for an image file."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -90,8 +93,10 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Convert a bundle."""
     if arguments.to is None and not arguments.name:
         raise UsageError("convert: expected --name NAME for the AMI, or --to FORMAT FILE")
-    if arguments.to and arguments.dry_run:
-        raise UsageError("convert: --dry-run is for AMIs, not for --to")
+    given = [option for option in _AMI_OPTIONS if vars(arguments)[option]]
+    if arguments.to and given:
+        words = ", ".join(f"--{option.replace('_', '-')}" for option in given)
+        raise UsageError(f"convert: {words}: for an AMI, not with --to")
     target = check_output(arguments) if arguments.to else None
     wanted = dict(parse_tags(arguments.tag))
     word = arguments.partition

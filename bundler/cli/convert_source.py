@@ -17,7 +17,7 @@ from bundler.model.bundle import BundleKey
 from bundler.model.described_image import DescribedImage
 from bundler.model.file_name import MANIFEST_SUFFIX
 from bundler.model.image import ImageType
-from bundler.model.manifest import Manifest
+from bundler.model.manifest import Manifest, SignedManifest
 from bundler.workflow.keys import load_certificate, load_private_key
 from bundler.workflow.manifest_file import (
     is_signed_by,
@@ -91,7 +91,7 @@ def open_source(
     ami = _find_ami(arguments.source, images)
     stored = _find_stored(arguments, cloud, ami)
     path = Path(arguments.source)
-    signed = stored.fetch() if stored else read_manifest(path)
+    signed = stored.fetch() if stored else _read_file(path)
     manifest = verify_manifest(signed, certificate) if certificate else signed.manifest
     if manifest.image_type is not ImageType.MACHINE:
         raise InputError(
@@ -113,6 +113,18 @@ def open_source(
         directory=directory,
         ami=ami,
     )
+
+
+def _read_file(path: Path) -> SignedManifest:
+    try:
+        return read_manifest(path)
+    except InputError as error:
+        if path.name.endswith(MANIFEST_SUFFIX):
+            raise
+        raise InputError(
+            f"{error}; convert takes a bundle's manifest: of a raw image, ami-bundler snapshot "
+            "makes an EBS snapshot"
+        ) from error
 
 
 def _find_ami(source: str, images: EbsImageRegistry) -> DescribedImage | None:

@@ -7,6 +7,7 @@ from functools import partial
 
 from bundler.aws.ec2_api import Ec2Api
 from bundler.aws.image_calls import copy_call
+from bundler.aws.images import find_named
 from bundler.aws.session import Cloud
 from bundler.cli.cloud import api_of, open_region, registry_of
 from bundler.cli.console import Console
@@ -17,7 +18,7 @@ from bundler.model.ec2_call import Ec2Call
 from bundler.model.image import Ami
 from bundler.model.image_change import CopySpec
 from bundler.model.registration import Registration
-from bundler.workflow.register import wait_for_image
+from bundler.workflow.register import NAME_IS_TAKEN, wait_for_image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,33 @@ def check_regions(arguments: argparse.Namespace, cloud: Cloud) -> tuple[str, ...
         if region == cloud.region:
             raise UsageError(f"--regions {region}: the AMI itself will be there")
     return tuple(dict.fromkeys(words))
+
+
+def check_names_free(
+    arguments: argparse.Namespace,
+    cloud: Cloud,
+    regions: Sequence[str],
+    name: str,
+    image_id: str | None,
+) -> None:
+    """Whether copies can have that name in all the regions, before the AMI itself is made.
+
+    A copy of `image_id` may have it: the same command gets that copy from EC2 again.
+
+    Raises:
+        AwsRefusedError: another AMI has it, there is no such region, or EC2 refused.
+        TransferError: EC2 could not be reached.
+    """
+    for region in regions:
+        for holder in find_named(api_of(open_region(arguments, cloud, region)), name):
+            # Of old copies EC2 does not tell the source.
+            if image_id is None or holder.source_image_id not in ("", image_id):
+                raise AwsRefusedError(
+                    f"--regions {region}: expected the free name {name!r}, got one that "
+                    f"{holder.image_id} has there; nothing is changed: deregister that AMI, or "
+                    f"leave {region} out",
+                    code=NAME_IS_TAKEN,
+                )
 
 
 def start_copy(api: Ec2Api, spec: CopySpec) -> str:

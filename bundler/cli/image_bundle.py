@@ -52,7 +52,7 @@ def bundle_facts(bundle: RegisteredBundle | None, price: float | None) -> dict[s
         "part_count": bundle.part_count if is_complete else None,
         "proven_part_count": bundle.proven_count if is_complete else None,
         "signature_checked": False,
-        "readable_by_others": bundle.is_shared,
+        "readable_by_ec2": bundle.is_shared,
         "readable_by": bundle.access.value,
         "acl_count": bundle.acl_count,
         "storage_classes": sorted(bundle.storage_classes),

@@ -13,12 +13,20 @@ from bundler.model.described_image import (
     ImageQuery,
     parse_date,
 )
-from bundler.model.image import is_text
+from bundler.model.image import Architecture, ImageState, VirtualizationType, is_text
 
 EVERYBODY = "all"
 """For --owner: AMIs of all owners, as far as the caller may launch them."""
 
 _ALIASES = ("self", "amazon", "aws-marketplace", "aws-backup-vault")
+
+_VALUES = {
+    "state": (*ImageState,),
+    "root_device_type": ("ebs", S3_BACKED, "s3"),
+    "virtualization_type": (*VirtualizationType,),
+    "arch": (*Architecture, "x86_64_mac", "arm64_mac"),
+}
+"""What EC2 knows.  Source: DescribeImages, `Images`."""
 
 _FILTERS = {
     "name": "name",
@@ -35,7 +43,8 @@ def add_owner_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--owner",
         "--owners",
-        action="append",
+        nargs="+",
+        action="extend",
         default=[],
         metavar="OWNER",
         help="self (default, but with --executable-by), amazon, aws-marketplace, an account, or "
@@ -44,7 +53,8 @@ def add_owner_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--executable-by",
         "--executable-users",
-        action="append",
+        nargs="+",
+        action="extend",
         default=[],
         metavar="WHO",
         help="only what self, or an account, was given leave to launch, or all (public ones)",
@@ -120,7 +130,11 @@ def query_of(arguments: argparse.Namespace) -> ImageQuery:
         if not all(map(is_text, (one.name, *one.values))):
             raise UsageError(f"filter {one.name!r}: expected UTF-8")
     return ImageQuery(
-        owners=tuple(_check_who("--owner", owner) for owner in owners if owner != EVERYBODY),
+        owners=tuple(
+            _check_who("--owner", owner, (*_ALIASES, EVERYBODY))
+            for owner in owners
+            if owner != EVERYBODY
+        ),
         executable_by=tuple(
             _check_who("--executable-by", who, ("self", "all")) for who in arguments.executable_by
         ),
@@ -176,7 +190,16 @@ def _own_filters(arguments: argparse.Namespace) -> Iterator[ImageFilter]:
         if option == "root_device_type" and value == "s3":
             value = S3_BACKED
         if value:
+            _check_value(option, value)
             yield ImageFilter(name=name, values=(value,))
+
+
+def _check_value(option: str, value: str) -> None:
+    """EC2 takes any value, and finds nothing by a misspelt one; patterns are EC2's to read."""
+    known = dict.fromkeys(map(str, _VALUES.get(option, (value,))))
+    if value not in known and not set("*?") & set(value):
+        name = option.replace("_", "-")
+        raise UsageError(f"--{name} {value!r}: expected one of {', '.join(known)}")
 
 
 def _tag_filters(words: Sequence[str]) -> Iterator[ImageFilter]:
@@ -191,7 +214,7 @@ def _tag_filters(words: Sequence[str]) -> Iterator[ImageFilter]:
         yield ImageFilter(name=f"tag:{key}", values=tuple(told or ["*"]))
 
 
-def _check_who(option: str, who: str, words: tuple[str, ...] = _ALIASES) -> str:
+def _check_who(option: str, who: str, words: tuple[str, ...]) -> str:
     if who in words or re.fullmatch(r"[0-9]{12}", who, re.ASCII):
         return who
     known = ", ".join(words)

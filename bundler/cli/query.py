@@ -59,7 +59,7 @@ def answer_query(query: Query, text: str, facts: object) -> Result:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    return str(error).strip().partition("\n")[0].rstrip(":")
 
 
 def _lines(found: object) -> list[str]:

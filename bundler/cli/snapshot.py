@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bundler.aws.ebs import EbsSnapshotStore
 from bundler.aws.session import Cloud
+from bundler.cli.bundle_source import parse_image_path
 from bundler.cli.cloud import open_cloud
 from bundler.cli.console import Console, Result
 from bundler.cli.options import (
@@ -37,7 +38,9 @@ from bundler.workflow.write_snapshot import WrittenSnapshot
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="raw image or block device")
+    parser.add_argument(
+        "image", type=parse_image_path, metavar="IMAGE", help="raw image or block device"
+    )
     parser.add_argument("--description", default="", metavar="TEXT", help="of the snapshot")
     add_tag_option(parser, "the snapshot")
     parser.add_argument(

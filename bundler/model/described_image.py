@@ -50,6 +50,8 @@ class DescribedImage:
     """Of deregistration: "disabled" or empty, else how it is protected."""
     source_instance_id: str = ""
     """The instance that it was made from by CreateImage."""
+    source_image_id: str = ""
+    """The AMI that it is a copy of, by CopyImage."""
     mappings: tuple[DeviceMapping, ...] = ()
     snapshot_ids: tuple[str, ...] = ()
     """Of its EBS volumes."""

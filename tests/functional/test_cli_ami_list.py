@@ -84,8 +84,11 @@ def test_list_shows_the_newest_first(server: CloudServer) -> None:
     ("words", "reason"),
     [
         (("--owner", "nobody"), "--owner 'nobody': expected self, amazon"),
+        (("--owners", "self", "nobody"), "--owner 'nobody': expected .*, all or the 12 digits"),
+        (("--state", "avaliable"), "--state 'avaliable': expected one of pending, available"),
+        (("--root-device-type", "floppy"), "expected one of ebs, instance-store, s3"),
         (("--limit", "0"), "--limit '0': expected a number from 1"),
-        (("--query", "Images["), r"--query 'Images\['"),
+        (("--query", "Images["), r"--query 'Images\[': .*expression$"),
         (("--query", "a", "--ids"), "expected --ids or --query, got both"),
     ],
 )
@@ -106,7 +109,7 @@ def test_show_tells_of_the_bundle_too(server: CloudServer) -> None:
     assert (bundle["part_count"], bundle["proven_part_count"]) == (3, 3)
     assert bundle["size"] == sum(map(len, small_bundle("web").values()))
     assert bundle["usd_per_month"] == round(bundle["size"] / 2**30 * 100000, 6)
-    assert bundle["readable_by_others"] is False  # they were put without an ACL
+    assert bundle["readable_by_ec2"] is False  # they were put without an ACL
     assert (bundle["readable_by"], bundle["acl_count"]) == ("owner", 4)
     lines = done(server, "show", image_id, "--price", "100000").text.splitlines()
     parted = (line.partition("  ") for line in lines)

@@ -196,14 +196,29 @@ def test_copies_in_other_regions(server: CloudServer) -> None:
     assert own not in outcome.text.splitlines()[1:]
 
 
+def test_regions_where_the_name_is_taken_are_told_before_anything_is_changed(
+    server: CloudServer,
+) -> None:
+    old = register(server, "--regions", "us-west-2").text.split()[0]
+    for more, words in (
+        (("--regions", "us-west-2"), r"--regions us-west-2: .*'web', got one that ami-\w+ has"),
+        (("--regions", "us-west-9"), r"named 'web' in us-west-9: .*\(InvalidRegion\)"),
+    ):
+        check_refused(register(server, "--replace", *more, url=OTHER_URL), 6, words)
+        check_refused(register(server, "--replace", "-n", *more, url=OTHER_URL), 6, words)
+    assert len(server.registrations) == 1
+    assert register(server, "--regions", "us-west-2").text.split()[0] == old
+
+
 def test_a_copy_that_fails_tells_what_there_is(server: CloudServer) -> None:
     refusal = Reply(
         status="400 Bad Request",
         body=b"<Response><Errors><Error><Code>ResourceLimitExceeded</Code><Message>Too many."
         b"</Message></Error></Errors><RequestID>1</RequestID></Response>",
     )
+    replies = iter((None, refusal))  # DescribeImages, CopyImage
     server.intercept = lambda request: (
-        refusal if "/us-west-2/ec2/" in request.headers.get("authorization", "") else None
+        next(replies) if "/us-west-2/ec2/" in request.headers.get("authorization", "") else None
     )
     outcome = register(server, "--regions", "us-west-2,eu-central-1")
     assert (outcome.code, outcome.output) == (6, b"")

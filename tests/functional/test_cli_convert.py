@@ -470,11 +470,12 @@ def test_to_a_raw_image(
         (("--name", "new", "--kernel", "aki-1"), 2, "kernel or ramdisk is for paravirtual"),
         (("--name", "new", "--copy-permissions"), 2, "needs the old AMI's id"),
         (("--name", "new", "--as-ec2"), 4, "open "),
+        (("--to", "raw", "x", "--tag", "a=b"), 2, "not with --to"),
         (("--to", "iso", "x"), 2, "--to 'iso': expected one of raw, qcow2, vmdk, vhd"),
         (("--name", "new", "--partition", "bsd"), 2, "--partition 'bsd': expected one of gpt, mbr"),
         (("--name", "taken"), 6, r"expected a free name, got one that ami-\w+ has"),
         (("--name", "taken", "-n"), 6, r"expected a free name, got one that ami-\w+ has"),
-        (("--to", "raw", "x", "-n"), 2, "--dry-run is for AMIs"),
+        (("--to", "raw", "x", "-n"), 2, "--dry-run: for an AMI, not with --to"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_done(
@@ -506,3 +507,10 @@ def test_sources_that_are_not_there(
 ) -> None:
     outcome = convert(server, source, tmp_path, "--name", "new 1")
     check_refused(outcome, exit_code, pattern)
+
+
+def test_a_raw_image_is_told_apart(server: CloudServer, tmp_path: Path) -> None:
+    path = tmp_path / "root.img"
+    path.write_bytes(bytes(4096))
+    outcome = convert(server, path, tmp_path, "--name", "new 1")
+    check_refused(outcome, 3, r"root\.img: not XML.*of a raw image, ami-bundler snapshot makes")

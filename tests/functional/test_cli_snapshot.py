@@ -278,3 +278,9 @@ def test_what_is_wrong_makes_no_snapshot(
     image.write_bytes(content)
     check_refused(snapshot(server, image, *options), exit_code, pattern)
     assert all(made.state == "pending" for made in server.ebs.snapshots.values())
+
+
+@pytest.mark.parametrize("words", [("snapshot",), ("image", "-d", "bundles")])
+def test_a_bundle_in_s3_is_told_apart(words: tuple[str, ...]) -> None:
+    outcome = run_here(*words, "s3://images/a.manifest.xml")
+    check_refused(outcome, 2, r"got 's3://images/a\.manifest\.xml': .* ami-bundler convert makes")

@@ -10,7 +10,14 @@ from bundler.aws.images import require_image
 from bundler.aws.session import Cloud
 from bundler.cli.cloud import api_of, open_region, registry_of
 from bundler.cli.console import Console, Result
-from bundler.cli.copies import Copy, check_regions, describe_copies, make_copies, plan_copy
+from bundler.cli.copies import (
+    Copy,
+    check_names_free,
+    check_regions,
+    describe_copies,
+    make_copies,
+    plan_copy,
+)
 from bundler.cli.image_uses import uses_of
 from bundler.cli.options import (
     add_cloud_options,
@@ -90,8 +97,9 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     old = None
     if holder is not None and not is_ours:
         old = _check_replaceable(arguments, cloud, registration, holder, console)
+    ours = holder if is_ours else None
+    check_names_free(arguments, cloud, regions, registration.name, ours.image_id if ours else None)
     if arguments.dry_run:
-        ours = holder if is_ours else None
         return _plan(arguments, registration, cloud, ours, old, regions, console)
     if old is not None:
         ami = _replace(arguments, cloud, registration, old, console)
