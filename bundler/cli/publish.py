@@ -186,7 +186,9 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         console.note(describe_transfer(sent))
         result = _register(registry, registration, console)
         state.finish()
-    return replace(result, facts={**result.facts, **bundle_facts(bundle), **opened.facts(), **sent})
+    # The bundle's name is not the AMI's.
+    facts = {**result.facts, "ami_name": registration.name, **bundle_facts(bundle)}
+    return replace(result, facts={**facts, **opened.facts(), **sent})
 
 
 def _check_image(arguments: argparse.Namespace, source: BundleSource, console: Console) -> None:

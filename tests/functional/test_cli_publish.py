@@ -165,6 +165,7 @@ def test_publish_sends_each_part_once_with_its_digest_and_the_manifest_last(
     assert all(request.headers["x-amz-acl"] == "aws-exec-read" for request in puts)
     assert all("x-amz-checksum-sha1" in request.headers for request in puts)
     assert facts["image_id"].startswith("ami-")
+    assert (facts["name"], facts["ami_name"]) == (image.name, "web 1")
 
 
 def test_a_large_part_is_one_request_too(server: CloudServer, tmp_path: Path) -> None:
