@@ -342,6 +342,20 @@ def test_disk_images_of_hypervisors(server: CloudServer, tmp_path: Path, disk_fo
     assert server.ebs.requests == []
 
 
+def test_a_partition_table_that_points_beyond_all_files(
+    server: CloudServer, tmp_path: Path
+) -> None:
+    gpt = struct.pack("<8s64xQII", b"EFI PART", 2**63, 4, 128).ljust(512, b"\0")
+    protective = (bytes(450) + b"\xee").ljust(510, b"\0") + b"\x55\xaa"
+    image, output = tmp_path / "disk.img", tmp_path / "out.img"
+    image.write_bytes((protective + gpt).ljust(MIB, b"\0"))
+    source = run_here(*bundle_arguments(image, tmp_path, "--arch", "x86_64")).text.strip()
+    outcome = convert(server, source, tmp_path, "--to", "raw", output, "--json")
+    assert outcome.code == 0, outcome.errors
+    assert json.loads(outcome.text)["fstab_lines"] == []
+    assert output.read_bytes() == image.read_bytes()
+
+
 @pytest.mark.slow
 def test_300_mb_of_data_in_little_memory(server: CloudServer, tmp_path: Path) -> None:
     extents = tuple(Extent(offset=index * 20 * MIB, size=MIB) for index in range(300))
