@@ -1,6 +1,7 @@
 """ami-bundler convert: bundles and S3-backed AMIs to EBS-backed ones, and what is refused."""
 
 import json
+import re
 import struct
 import sys
 import threading
@@ -291,6 +292,28 @@ def refuse_edit_at(server: CloudServer, stage: str) -> Callable[[Request], Reply
         return None
 
     return intercept
+
+
+def test_an_ami_that_an_earlier_run_has_made_with_the_mounts(
+    server: CloudServer, tmp_path: Path
+) -> None:
+    """It is not what --remove-ephemeral-mounts asks for."""
+    image = make_file_system(tmp_path)
+    source = run_here(*bundle_arguments(image, tmp_path)).text.strip()
+    options = ("--name", "new 1", "--partition", "mbr", "--json")
+    server.intercept = refuse_edit_at(server, "registered")
+    assert convert(server, source, tmp_path, *options).code == 6
+    server.intercept = lambda request: None
+    outcome = convert(server, source, tmp_path, *options, REMOVE)
+    assert (outcome.code, outcome.text) == (6, "")
+    assert re.search(
+        r"convert: ami-\w+ is what .*mounts instance store.*deregister it", outcome.errors
+    )
+    again = convert(server, source, tmp_path, *options)
+    assert again.code == 0, again.errors
+    facts = json.loads(again.text)
+    assert facts["snapshot_id"] == only_snapshot(server.ebs).snapshot_id
+    assert facts["fstab_lines"] == [EPHEMERAL_LINE]
 
 
 def test_what_has_no_ephemeral_mounts_stays(server: CloudServer, tmp_path: Path) -> None:
