@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bundler.aws.ec2_api import Ec2Api
+from bundler.aws.errors import translated
 from bundler.errors import AwsRefusedError
 from bundler.model.ec2_call import Ec2Call
 from bundler.model.image import Architecture, VirtualizationType
@@ -108,6 +109,7 @@ def find_instance_types(
     return tuple(sorted(item["InstanceType"] for item in found))
 
 
+@translated("read what EC2 tells of an instance")
 def _read(item: Mapping[str, Any]) -> Instance:
     return Instance(
         instance_id=item["InstanceId"],

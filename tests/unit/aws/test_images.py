@@ -1,6 +1,6 @@
 """What is asked of EC2 about AMIs, checked against the service's model: moto lacks much of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,10 @@ from botocore.stub import Stubber
 
 from bundler.aws.ec2_api import Ec2Api
 from bundler.aws.images import find_image, find_images, read_launch_permissions
+from bundler.aws.instances import describe_instances
 from bundler.aws.retry import RetryPolicy
 from bundler.aws.session import Cloud
+from bundler.aws.snapshots import describe_snapshots
 from bundler.aws.transport import Transport, TransportSettings
 from bundler.errors import AwsRefusedError, TransferError, UsageError
 from bundler.model.described_image import ImageFilter, ImageQuery
@@ -158,3 +160,45 @@ def test_throttling_is_ridden_out_and_told_in_the_end(api: Ec2Api, stub: Stubber
 def test_parameters_are_checked_against_the_model(api: Ec2Api) -> None:
     with pytest.raises(UsageError, match=r"disable it: .*Colour"):
         api.send(call("DisableImage", ImageId=IMAGE, Colour="red"), "disable it")
+
+
+@pytest.mark.parametrize(
+    ("operation", "reply", "look", "lacking"),
+    [
+        (
+            "DescribeImages",
+            {"Images": [{"Name": "a"}]},
+            lambda api: find_image(api, IMAGE),
+            "AMI: .*'ImageId'",
+        ),
+        (
+            "DescribeImages",
+            {"Images": [{"ImageId": IMAGE, "Tags": [{"Value": "a"}]}]},
+            lambda api: find_image(api, IMAGE),
+            "AMI: .*'Key'",
+        ),
+        (
+            "DescribeSnapshots",
+            {"Snapshots": [{"State": "completed"}]},
+            lambda api: describe_snapshots(api, ["snap-1"]),
+            "snapshot: .*'SnapshotId'",
+        ),
+        (
+            "DescribeInstances",
+            {"Reservations": [{"Instances": [{}]}]},
+            lambda api: describe_instances(api, ["i-1"]),
+            "instance: .*'InstanceId'",
+        ),
+    ],
+)
+def test_a_reply_that_lacks_what_is_needed(
+    api: Ec2Api,
+    stub: Stubber,
+    operation: str,
+    reply: dict[str, Any],
+    look: Callable[[Ec2Api], object],
+    lacking: str,
+) -> None:
+    stub.add_response(xform_name(operation), reply)
+    with pytest.raises(TransferError, match=f"{lacking}; check the proxy"):
+        look(api)
