@@ -11,7 +11,7 @@ from botocore.stub import Stubber
 
 from bundler.aws.ec2_api import Ec2Api
 from bundler.aws.images import find_image, find_images, read_launch_permissions
-from bundler.aws.instances import describe_instances
+from bundler.aws.instances import describe_instances, launch_instances
 from bundler.aws.retry import RetryPolicy
 from bundler.aws.session import Cloud
 from bundler.aws.snapshots import describe_snapshots
@@ -19,6 +19,7 @@ from bundler.aws.transport import Transport, TransportSettings
 from bundler.errors import AwsRefusedError, TransferError, UsageError
 from bundler.model.described_image import ImageFilter, ImageQuery
 from bundler.model.ec2_call import Ec2Call
+from bundler.model.image_change import LaunchSpec
 from tests.support.cloud import set_cloud_environment
 
 if TYPE_CHECKING:
@@ -202,3 +203,12 @@ def test_a_reply_that_lacks_what_is_needed(
     stub.add_response(xform_name(operation), reply)
     with pytest.raises(TransferError, match=f"{lacking}; check the proxy"):
         look(api)
+
+
+def test_a_launch_without_an_answer_tells_its_token(api: Ec2Api, stub: Stubber) -> None:
+    token = "t 1"  # noqa: S105 - a client token is no secret
+    spec = LaunchSpec(image_id=IMAGE, instance_type="m3.medium", client_token=token)
+    for _ in range(2):
+        stub.add_client_error("run_instances", "InternalError", http_status_code=500)
+    with pytest.raises(TransferError, match=r"tried 2 times.*all the same: --client-token 't 1'"):
+        launch_instances(api, spec)
