@@ -173,6 +173,18 @@ def test_an_ami_keeps_what_it_was(
     check_refused(again, 2, r"convert ami-\w+: expected an S3-backed AMI, got an EBS-backed")
 
 
+@pytest.mark.parametrize("options", [(), ("--imds-support", "v2.0")])
+def test_tokens_for_metadata_are_needed_as_before(
+    server: CloudServer, manifest: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    upload(server, manifest)
+    old = run(server, "ami", "register", MANIFEST, "--name", "old 1", *options).text.strip()
+    plan = convert(server, old, tmp_path, "--name", "new 1", "--dry-run", "--json")
+    assert plan.code == 0, plan.errors
+    _, register = json.loads(plan.text)["calls"]
+    assert register["parameters"].get("ImdsSupport") == (options[1] if options else None)
+
+
 def test_a_manifest_on_the_disk_through_faults(
     server: CloudServer, image: Path, manifest: Path, layout: Layout, tmp_path: Path
 ) -> None:
