@@ -175,7 +175,7 @@ class EbsBlockReader:
                 SnapshotId=snapshot_id, BlockIndex=index, BlockToken=token
             )
             with answer["BlockData"] as body:
-                data = body.read()
+                data = body.read(BLOCK_SIZE + 1)
             got = base64.b64encode(sha256(data).digest()).decode()
             if got != answer["Checksum"]:
                 raise TransferError(f"{subject}: expected checksum {answer['Checksum']}, got {got}")

@@ -29,8 +29,6 @@ def register_call(registration: Registration, region: str) -> Ec2Call:
         parameters["EnaSupport"] = True
     if registration.boot_mode:
         parameters["BootMode"] = registration.boot_mode.value
-    if registration.needs_imds_v2:
-        parameters["ImdsSupport"] = "v2.0"
     return Ec2Call(operation="RegisterImage", region=region, parameters=parameters)
 
 
@@ -66,6 +64,8 @@ def _parameters_of_any(registration: Registration | EbsRegistration) -> dict[str
         parameters["RamdiskId"] = registration.ramdisk_id
     if registration.root_device_name:
         parameters["RootDeviceName"] = registration.root_device_name
+    if registration.needs_imds_v2:
+        parameters["ImdsSupport"] = "v2.0"
     return parameters | tag_specifications(registration.tags, "image")
 
 

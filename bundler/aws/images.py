@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from bundler.aws.ec2_api import Ec2Api
+from bundler.aws.errors import translated
 from bundler.aws.remedies import REMEDIES
 from bundler.errors import AwsRefusedError, UsageError
 from bundler.model.described_image import DescribedImage, ImageQuery
@@ -139,8 +140,13 @@ def read_launch_permissions(api: Ec2Api, image_id: str) -> tuple[LaunchPermissio
     )
 
 
+@translated("read what EC2 tells of an AMI")
 def read_image(told: Mapping[str, Any]) -> DescribedImage:
-    """An AMI in a reply of DescribeImages."""
+    """An AMI in a reply of DescribeImages.
+
+    Raises:
+        TransferError: it has no id, or a tag no key.
+    """
     devices = told.get("BlockDeviceMappings", [])
     volumes = (item.get("Ebs", {}).get("SnapshotId", "") for item in devices)
     return DescribedImage(

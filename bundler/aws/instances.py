@@ -1,10 +1,12 @@
 """Instances: which types there are for an AMI, launch them, and see what becomes of them."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bundler.aws.ec2_api import Ec2Api
-from bundler.errors import AwsRefusedError
+from bundler.aws.errors import translated
+from bundler.errors import AwsRefusedError, TransferError
 from bundler.model.ec2_call import Ec2Call
 from bundler.model.image import Architecture, VirtualizationType
 from bundler.model.image_change import LaunchSpec
@@ -41,10 +43,18 @@ def launch_instances(api: Ec2Api, spec: LaunchSpec) -> tuple[str, ...]:
 
     Raises:
         AwsRefusedError: EC2 refused.
-        TransferError: EC2 could not be reached.
+        TransferError: EC2 could not be reached; the message tells the client token.
     """
     subject = f"launch AMI {spec.image_id} on {spec.instance_type}"
-    reply = api.send(launch_call(spec, api.region), subject, "Instances")
+    try:
+        reply = api.send(launch_call(spec, api.region), subject, "Instances")
+    except TransferError as error:
+        # By another token, as the next run has of its own, EC2 would launch others.
+        raise TransferError(
+            f"{error}; they may be launched all the same: --client-token "
+            f"{shlex.quote(spec.client_token)} launches none twice",
+            code=error.code,
+        ) from error
     return tuple(item["InstanceId"] for item in reply["Instances"])
 
 
@@ -108,6 +118,7 @@ def find_instance_types(
     return tuple(sorted(item["InstanceType"] for item in found))
 
 
+@translated("read what EC2 tells of an instance")
 def _read(item: Mapping[str, Any]) -> Instance:
     return Instance(
         instance_id=item["InstanceId"],

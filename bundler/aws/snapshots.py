@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bundler.aws.ec2_api import Ec2Api
+from bundler.aws.errors import translated
 from bundler.errors import AwsRefusedError
 from bundler.model.ec2_call import Ec2Call
 from bundler.model.resource_tag import tag_specifications
@@ -78,8 +79,13 @@ def create_snapshots(api: Ec2Api, call: Ec2Call, request_id: str) -> tuple[str, 
     return tuple(item["SnapshotId"] for item in items)
 
 
+@translated("read what EC2 tells of a snapshot")
 def read_snapshot(told: Mapping[str, Any]) -> Snapshot:
-    """A snapshot in a reply of DescribeSnapshots."""
+    """A snapshot in a reply of DescribeSnapshots.
+
+    Raises:
+        TransferError: it has no id.
+    """
     try:
         state = SnapshotState(told.get("State", SnapshotState.PENDING))
     except ValueError:

@@ -13,6 +13,7 @@ from bundler.cli.console import Console, Result
 from bundler.cli.convert_file import check_output, write_file
 from bundler.cli.convert_fstab import (
     add_fstab_option,
+    find_made,
     find_snapshot_fstab,
     fstab_facts,
     remove_mounts,
@@ -146,7 +147,13 @@ def _make_ami(
         done = find_converted(images, registration.name, earlier)
         if done is not None and earlier is not None:
             image_id, first_id = done.image_id, earlier.snapshot_id
-            facts: dict[str, object] = {"snapshot_id": earlier.edited_id or first_id}
+            facts = find_made(
+                done,
+                earlier,
+                EbsBlockReader(cloud.ebs(), cloud.transport),
+                console,
+                removes_mounts=arguments.remove_ephemeral_mounts,
+            )
         else:
             first_id, facts = _make_snapshot(
                 arguments, source, plan, request, cloud, log, earlier, console

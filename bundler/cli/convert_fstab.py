@@ -6,11 +6,13 @@ from bundler.aws.ebs import EbsSnapshotStore
 from bundler.aws.ebs_reader import EbsBlockReader
 from bundler.cli.console import Console
 from bundler.errors import AwsRefusedError, TransferError
+from bundler.model.described_image import DescribedImage
 from bundler.model.snapshot import SnapshotRequest
 from bundler.workflow.edit_snapshot import edit_snapshot
 from bundler.workflow.fstab import Fstab, find_fstab, plan_removal
+from bundler.workflow.register import NAME_IS_TAKEN
 from bundler.workflow.snapshot_bytes import SnapshotBytes
-from bundler.workflow.snapshot_state import SnapshotLog
+from bundler.workflow.snapshot_state import EarlierSnapshot, SnapshotLog
 
 
 def add_fstab_option(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +54,32 @@ def remove_mounts(
     edited_id = edit_snapshot(snapshot_id, changes, request, reader, store)
     log.keep_edited(edited_id)
     return edited_id, fstab
+
+
+def find_made(
+    ami: DescribedImage,
+    earlier: EarlierSnapshot,
+    reader: EbsBlockReader,
+    console: Console,
+    *,
+    removes_mounts: bool,
+) -> dict[str, object]:
+    """What programs want to know of the snapshot of an AMI that an earlier run has registered.
+
+    Raises:
+        AwsRefusedError: it has the mounts that were to be removed.
+    """
+    snapshot_id = next(one for one in ami.snapshot_ids if one in earlier.snapshot_ids)
+    fstab = find_snapshot_fstab(reader, snapshot_id, console)
+    if removes_mounts and fstab and fstab.ephemeral_lines:
+        raise AwsRefusedError(
+            f"convert: {ami.image_id} is what an earlier run has made, and its /etc/fstab mounts "
+            "instance store volumes: deregister it for one without, or leave out "
+            "--remove-ephemeral-mounts",
+            code=NAME_IS_TAKEN,
+        )
+    tell_fstab(fstab, console, is_removed=False)
+    return {"snapshot_id": snapshot_id, **fstab_facts(fstab, is_removed=False)}
 
 
 def tell_fstab(fstab: Fstab | None, console: Console, *, is_removed: bool) -> None:

@@ -80,6 +80,7 @@ def new_registration(
         root_device_name=_device(arguments.root_device_name or root or ROOT_DEVICE_NAME),
         ephemeral_mappings=ephemeral,
         is_ena_supported=ami is not None and ami.has_ena and not is_paravirtual,
+        needs_imds_v2=ami is not None and ami.needs_imds_v2,
         tags=tuple((dict(ami.given_tags if ami else ()) | wanted).items()),
     )
 

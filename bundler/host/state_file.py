@@ -47,16 +47,25 @@ class StateFile:
                     path.unlink()  # an empty one says no more than none
             os.close(descriptor)
 
+    def is_too_large(self) -> bool:
+        """Whether it has more than MAX_STATE_SIZE bytes, and so no lines that are read.
+
+        Raises:
+            HostError: it cannot be read.
+        """
+        with os_errors("read state", self._path):
+            return os.fstat(self._descriptor).st_size > MAX_STATE_SIZE
+
     def lines(self) -> list[str]:
         """Its lines; one that a dying process has not ended is left out.
 
         Raises:
             HostError: it cannot be read.
         """
+        if self.is_too_large():
+            return []
         with os_errors("read state", self._path):
             size = os.fstat(self._descriptor).st_size
-            if size > MAX_STATE_SIZE:
-                return []
             data = os.pread(self._descriptor, size, 0)
         return data.decode(errors="replace").split("\n")[:-1]
 

@@ -28,6 +28,8 @@ class EbsRegistration:
     ephemeral_mappings: tuple[BlockDeviceMapping, ...] = ()
     """Instance store volumes besides; devices with /dev/."""
     is_ena_supported: bool = False
+    needs_imds_v2: bool = False
+    """Whether instance metadata answer requests with a token only (ImdsSupport)."""
     tags: tuple[Tag, ...] = ()
 
     def __post_init__(self) -> None:

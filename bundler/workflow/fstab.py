@@ -92,7 +92,9 @@ def without_ephemeral_lines(data: bytes) -> bytes:
 
 def _is_ephemeral(line: bytes) -> bool:
     words = line.split(maxsplit=1)
-    return bool(words and _INSTANCE_STORE.fullmatch(words[0]))
+    if not words or words[0].startswith(b"#"):
+        return False
+    return _INSTANCE_STORE.fullmatch(words[0]) is not None
 
 
 def _read_behind(read: Read, start: int, offset: int, size: int) -> bytes:

@@ -85,6 +85,8 @@ class SnapshotLog:
         Raises:
             HostError: the file cannot be read.
         """
+        if self._file and self._file.is_too_large():
+            return "its state is too large to be read"
         records = parse_records(self._file.lines() if self._file else ())
         if not records or records[0].get("version") != STATE_VERSION:
             return ""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -64,7 +65,12 @@ def write_image(
 
 def _amend(raw: BinaryIO, output: Path, *, removes_mounts: bool) -> Fstab | None:
     with os_errors("read and write", output):
-        fstab = find_fstab(lambda offset, size: os.pread(raw.fileno(), size, offset))
+        fstab = find_fstab(partial(_read_at, raw, os.fstat(raw.fileno()).st_size))
         for offset, data in plan_removal(fstab) if removes_mounts else ():
             os.pwrite(raw.fileno(), data, offset)
     return fstab
+
+
+def _read_at(raw: BinaryIO, end: int, offset: int, size: int) -> bytes:
+    # A hostile partition table or file system points to where no file can reach.
+    return os.pread(raw.fileno(), size, offset) if offset < end else b""

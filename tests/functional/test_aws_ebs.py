@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
+from urllib3 import HTTPResponse
 
 from bundler.aws.ebs import EbsSnapshotStore
 from bundler.aws.ebs_reader import TOKEN_ATTEMPTS, EbsBlockReader
@@ -86,6 +88,30 @@ def test_blocks_are_read_through_faults(
     )
     with pytest.raises(TransferError, match=r"block 0 of .*: expected checksum .*tried 4 times"):
         reader.read_block(pending, 0)
+
+
+def test_of_a_block_without_an_end_little_is_read(
+    server: CloudServer,
+    store: EbsSnapshotStore,
+    reader: EbsBlockReader,
+    pending: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    complete(store, pending)
+    taken: list[int] = []
+    read = HTTPResponse.read
+
+    def counting_read(body: HTTPResponse, amt: int | None = None, **more: Any) -> bytes:
+        data = read(body, amt, **more)
+        taken.append(len(data))
+        return data
+
+    monkeypatch.setattr(HTTPResponse, "read", counting_read)
+    endless = Reply(status="200 OK", body=bytes(8 * BLOCK_SIZE), headers=(("x-amz-Checksum", "x"),))
+    server.intercept = lambda request: endless if "/blocks/0" in request.path else None
+    with pytest.raises(TransferError, match=r"expected checksum x.*tried 4 times"):
+        reader.read_block(pending, 0)
+    assert [size for size in taken if size >= BLOCK_SIZE] == [BLOCK_SIZE + 1] * 4
 
 
 def test_blocks_come_in_order_and_only_so_many_ahead(

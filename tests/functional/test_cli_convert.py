@@ -1,6 +1,7 @@
 """ami-bundler convert: bundles and S3-backed AMIs to EBS-backed ones, and what is refused."""
 
 import json
+import re
 import struct
 import sys
 import threading
@@ -172,6 +173,18 @@ def test_an_ami_keeps_what_it_was(
     check_refused(again, 2, r"convert ami-\w+: expected an S3-backed AMI, got an EBS-backed")
 
 
+@pytest.mark.parametrize("options", [(), ("--imds-support", "v2.0")])
+def test_tokens_for_metadata_are_needed_as_before(
+    server: CloudServer, manifest: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    upload(server, manifest)
+    old = run(server, "ami", "register", MANIFEST, "--name", "old 1", *options).text.strip()
+    plan = convert(server, old, tmp_path, "--name", "new 1", "--dry-run", "--json")
+    assert plan.code == 0, plan.errors
+    _, register = json.loads(plan.text)["calls"]
+    assert register["parameters"].get("ImdsSupport") == (options[1] if options else None)
+
+
 def test_a_manifest_on_the_disk_through_faults(
     server: CloudServer, image: Path, manifest: Path, layout: Layout, tmp_path: Path
 ) -> None:
@@ -293,6 +306,28 @@ def refuse_edit_at(server: CloudServer, stage: str) -> Callable[[Request], Reply
     return intercept
 
 
+def test_an_ami_that_an_earlier_run_has_made_with_the_mounts(
+    server: CloudServer, tmp_path: Path
+) -> None:
+    """It is not what --remove-ephemeral-mounts asks for."""
+    image = make_file_system(tmp_path)
+    source = run_here(*bundle_arguments(image, tmp_path)).text.strip()
+    options = ("--name", "new 1", "--partition", "mbr", "--json")
+    server.intercept = refuse_edit_at(server, "registered")
+    assert convert(server, source, tmp_path, *options).code == 6
+    server.intercept = lambda request: None
+    outcome = convert(server, source, tmp_path, *options, REMOVE)
+    assert (outcome.code, outcome.text) == (6, "")
+    assert re.search(
+        r"convert: ami-\w+ is what .*mounts instance store.*deregister it", outcome.errors
+    )
+    again = convert(server, source, tmp_path, *options)
+    assert again.code == 0, again.errors
+    facts = json.loads(again.text)
+    assert facts["snapshot_id"] == only_snapshot(server.ebs).snapshot_id
+    assert facts["fstab_lines"] == [EPHEMERAL_LINE]
+
+
 def test_what_has_no_ephemeral_mounts_stays(server: CloudServer, tmp_path: Path) -> None:
     image = make_file_system(tmp_path, "LABEL=/ / ext4\n")
     source = run_here(*bundle_arguments(image, tmp_path)).text.strip()
@@ -340,6 +375,20 @@ def test_disk_images_of_hypervisors(server: CloudServer, tmp_path: Path, disk_fo
     assert list(file_system_offsets(lambda at, count: disk[at : at + count]))[:2] == [0, MIB]
     check_fstab(disk, MIB, image, tmp_path)
     assert server.ebs.requests == []
+
+
+def test_a_partition_table_that_points_beyond_all_files(
+    server: CloudServer, tmp_path: Path
+) -> None:
+    gpt = struct.pack("<8s64xQII", b"EFI PART", 2**63, 4, 128).ljust(512, b"\0")
+    protective = (bytes(450) + b"\xee").ljust(510, b"\0") + b"\x55\xaa"
+    image, output = tmp_path / "disk.img", tmp_path / "out.img"
+    image.write_bytes((protective + gpt).ljust(MIB, b"\0"))
+    source = run_here(*bundle_arguments(image, tmp_path, "--arch", "x86_64")).text.strip()
+    outcome = convert(server, source, tmp_path, "--to", "raw", output, "--json")
+    assert outcome.code == 0, outcome.errors
+    assert json.loads(outcome.text)["fstab_lines"] == []
+    assert output.read_bytes() == image.read_bytes()
 
 
 @pytest.mark.slow

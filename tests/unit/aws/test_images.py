@@ -1,6 +1,6 @@
 """What is asked of EC2 about AMIs, checked against the service's model: moto lacks much of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,15 @@ from botocore.stub import Stubber
 
 from bundler.aws.ec2_api import Ec2Api
 from bundler.aws.images import find_image, find_images, read_launch_permissions
+from bundler.aws.instances import describe_instances, launch_instances
 from bundler.aws.retry import RetryPolicy
 from bundler.aws.session import Cloud
+from bundler.aws.snapshots import describe_snapshots
 from bundler.aws.transport import Transport, TransportSettings
 from bundler.errors import AwsRefusedError, TransferError, UsageError
 from bundler.model.described_image import ImageFilter, ImageQuery
 from bundler.model.ec2_call import Ec2Call
+from bundler.model.image_change import LaunchSpec
 from tests.support.cloud import set_cloud_environment
 
 if TYPE_CHECKING:
@@ -158,3 +161,54 @@ def test_throttling_is_ridden_out_and_told_in_the_end(api: Ec2Api, stub: Stubber
 def test_parameters_are_checked_against_the_model(api: Ec2Api) -> None:
     with pytest.raises(UsageError, match=r"disable it: .*Colour"):
         api.send(call("DisableImage", ImageId=IMAGE, Colour="red"), "disable it")
+
+
+@pytest.mark.parametrize(
+    ("operation", "reply", "look", "lacking"),
+    [
+        (
+            "DescribeImages",
+            {"Images": [{"Name": "a"}]},
+            lambda api: find_image(api, IMAGE),
+            "AMI: .*'ImageId'",
+        ),
+        (
+            "DescribeImages",
+            {"Images": [{"ImageId": IMAGE, "Tags": [{"Value": "a"}]}]},
+            lambda api: find_image(api, IMAGE),
+            "AMI: .*'Key'",
+        ),
+        (
+            "DescribeSnapshots",
+            {"Snapshots": [{"State": "completed"}]},
+            lambda api: describe_snapshots(api, ["snap-1"]),
+            "snapshot: .*'SnapshotId'",
+        ),
+        (
+            "DescribeInstances",
+            {"Reservations": [{"Instances": [{}]}]},
+            lambda api: describe_instances(api, ["i-1"]),
+            "instance: .*'InstanceId'",
+        ),
+    ],
+)
+def test_a_reply_that_lacks_what_is_needed(
+    api: Ec2Api,
+    stub: Stubber,
+    operation: str,
+    reply: dict[str, Any],
+    look: Callable[[Ec2Api], object],
+    lacking: str,
+) -> None:
+    stub.add_response(xform_name(operation), reply)
+    with pytest.raises(TransferError, match=f"{lacking}; check the proxy"):
+        look(api)
+
+
+def test_a_launch_without_an_answer_tells_its_token(api: Ec2Api, stub: Stubber) -> None:
+    token = "t 1"  # noqa: S105 - a client token is no secret
+    spec = LaunchSpec(image_id=IMAGE, instance_type="m3.medium", client_token=token)
+    for _ in range(2):
+        stub.add_client_error("run_instances", "InternalError", http_status_code=500)
+    with pytest.raises(TransferError, match=r"tried 2 times.*all the same: --client-token 't 1'"):
+        launch_instances(api, spec)

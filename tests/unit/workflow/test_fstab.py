@@ -32,6 +32,8 @@ def fstab_of(
         ("LABEL=/ / ext4 defaults", False),
         ("# /dev/sdb /mnt auto", False),
         ("#/dev/sdb /mnt auto", False),
+        ("#LABEL=ephemeral0 /mnt ext4", False),
+        ("#ephemeral volumes are below", False),
         ("", False),
     ],
 )

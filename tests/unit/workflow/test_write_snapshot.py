@@ -4,10 +4,12 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
 from bundler.errors import BundlerError, InputError, TransferError
+from bundler.host.state_file import MAX_STATE_SIZE, StateFile
 from bundler.model.snapshot import BLOCK_SIZE, Snapshot, SnapshotRequest, SnapshotState
 from bundler.workflow.snapshot_state import EarlierSnapshot, SnapshotLog
 from bundler.workflow.write_snapshot import write_snapshot
@@ -121,3 +123,18 @@ def test_a_failed_block_ends_the_run() -> None:
     with pytest.raises(TransferError, match="no"):
         write(store, iter([(0, b"x" * 50 * BLOCK_SIZE)]))
     assert "complete" not in " ".join(store.calls)
+
+
+def test_a_run_whose_state_is_too_large_is_not_forgotten_silently(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    with StateFile.open(path, work="testing") as file:
+        log = SnapshotLog(file, {})
+        log.begin(TOKEN)
+        log.keep_id("snap-1")
+        assert isinstance(log.load(), EarlierSnapshot)
+        with path.open("r+b") as whole:
+            whole.truncate(MAX_STATE_SIZE)
+        assert log.load() != "its state is too large to be read"
+        with path.open("r+b") as whole:
+            whole.truncate(MAX_STATE_SIZE + 1)
+        assert log.load() == "its state is too large to be read"
