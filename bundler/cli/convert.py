@@ -21,7 +21,7 @@ from bundler.cli.convert_fstab import (
 )
 from bundler.cli.convert_plan import plan_conversion
 from bundler.cli.convert_registration import add_ami_arguments, new_registration
-from bundler.cli.convert_source import ConvertSource, add_source_arguments, open_source
+from bundler.cli.convert_source import ConvertSource, add_source_arguments, is_local, open_source
 from bundler.cli.options import (
     add_cloud_options,
     add_dry_run_option,
@@ -102,11 +102,13 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     wanted = dict(parse_tags(arguments.tag))
     word = arguments.partition
     scheme = choice("--partition", word, PartitionScheme) if word else None
-    cloud = open_cloud(arguments)
-    images = EbsImageRegistry(cloud.ec2(), cloud.transport)
-    source = open_source(arguments, cloud, images, console)
     if target is not None:
-        return write_file(arguments, source, target, scheme, cloud, console)
+        place = None if is_local(arguments.source) else open_cloud(arguments)
+        source = open_source(arguments, place, console)
+        return write_file(arguments, source, target, scheme, place, console)
+    cloud = open_cloud(arguments)
+    source = open_source(arguments, cloud, console)
+    images = EbsImageRegistry(cloud.ec2(), cloud.transport)
     if arguments.copy_permissions and source.ami is None:
         raise UsageError("convert: --copy-permissions needs the old AMI's id as SOURCE")
     registration = new_registration(arguments, source, wanted)

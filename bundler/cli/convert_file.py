@@ -7,7 +7,7 @@ from bundler.aws.session import Cloud
 from bundler.cli.console import Console, Result
 from bundler.cli.convert_fstab import fstab_facts, tell_fstab
 from bundler.cli.convert_source import ConvertSource
-from bundler.cli.options import choice
+from bundler.cli.options import choice, path_option
 from bundler.errors import UsageError
 from bundler.host.files import check_absent, check_directory
 from bundler.host.processors import processor_count
@@ -41,12 +41,13 @@ def write_file(
     source: ConvertSource,
     target: tuple[DiskFormat, Path],
     scheme: PartitionScheme | None,
-    cloud: Cloud,
+    cloud: Cloud | None,
     console: Console,
 ) -> Result:
     """Write the image of a bundle as --to says."""
     disk_format, output = target
-    inputs = [Path(source.place), arguments.key, arguments.cert]
+    key = path_option(arguments, "key", "EC2_PRIVATE_KEY")
+    inputs = [Path(source.place), key, arguments.cert]
     if source.stored is None:
         inputs += [source.directory / part.filename for part in source.manifest.parts]
     if any(path is not None and path.resolve() == output.resolve() for path in inputs):
@@ -70,7 +71,7 @@ def write_file(
         "format": disk_format.value,
         "size": disk_size(source.manifest, scheme),
         "signature_checked": source.is_signature_checked,
-        "retry_count": cloud.transport.retry_count,
+        "retry_count": cloud.transport.retry_count if cloud else 0,
         **fstab_facts(fstab, is_removed=arguments.remove_ephemeral_mounts),
     }
     return Result(text=str(output), facts=facts)

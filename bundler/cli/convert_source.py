@@ -10,7 +10,14 @@ from bundler.aws.ebs_images import EbsImageRegistry
 from bundler.aws.session import Cloud
 from bundler.cli.cloud import open_store
 from bundler.cli.console import Console
-from bundler.cli.options import is_url, passphrase, path_option
+from bundler.cli.options import (
+    add_certificate_option,
+    add_parts_option,
+    is_url,
+    parse_path,
+    passphrase,
+    path_option,
+)
 from bundler.cli.stored import StoredBundle, split_manifest_url
 from bundler.errors import AwsRefusedError, InputError, UsageError
 from bundler.model.bundle import BundleKey
@@ -27,6 +34,8 @@ from bundler.workflow.manifest_file import (
 )
 from bundler.workflow.part_files import check_parts_present, read_parts
 from bundler.workflow.stored_parts import read_stored_parts
+
+_AMI_ID = re.compile(r"ami-[0-9a-f]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,23 +71,24 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
         "source", metavar="SOURCE", help="an S3-backed AMI's id, s3://BUCKET/KEY, or a manifest"
     )
     parser.add_argument(
-        "--key", "-k", type=Path, metavar="PEM", help="private key (default: EC2_PRIVATE_KEY)"
+        "--key", "-k", type=parse_path, metavar="PEM", help="private key (default: EC2_PRIVATE_KEY)"
     )
-    parser.add_argument(
-        "--cert", "-c", type=Path, metavar="PEM", help="of whoever signed; checks the signature"
-    )
-    parser.add_argument(
-        "--parts", "-s", type=Path, metavar="DIR", help="default: the manifest's directory"
-    )
+    add_certificate_option(parser)
+    add_parts_option(parser)
     parser.add_argument(
         "--as-ec2", action="store_true", help="the key is the cloud's, not the user's"
     )
 
 
+def is_local(source: str) -> bool:
+    """Whether SOURCE is a manifest on this machine, for which nothing is asked of AWS."""
+    return not (_AMI_ID.fullmatch(source) or is_url(source))
+
+
 def open_source(
-    arguments: argparse.Namespace, cloud: Cloud, images: EbsImageRegistry, console: Console
+    arguments: argparse.Namespace, cloud: Cloud | None, console: Console
 ) -> ConvertSource:
-    """Find and open the bundle; parts are not read yet.
+    """Find and open the bundle; parts are not read yet.  Where it is_local() no cloud is needed.
 
     Raises:
         UsageError: SOURCE is an AMI that is not S3-backed, or names no manifest.
@@ -88,8 +98,8 @@ def open_source(
     """
     certificate = load_certificate(arguments.cert) if arguments.cert else None
     key_path = path_option(arguments, "key", "EC2_PRIVATE_KEY")
-    ami = _find_ami(arguments.source, images)
-    stored = _find_stored(arguments, cloud, ami)
+    ami = _find_ami(arguments.source, cloud) if cloud else None
+    stored = _find_stored(arguments, cloud, ami) if cloud else None
     path = Path(arguments.source)
     signed = stored.fetch() if stored else _read_file(path)
     manifest = verify_manifest(signed, certificate) if certificate else signed.manifest
@@ -127,9 +137,10 @@ def _read_file(path: Path) -> SignedManifest:
         ) from error
 
 
-def _find_ami(source: str, images: EbsImageRegistry) -> DescribedImage | None:
-    if not re.fullmatch(r"ami-[0-9a-f]+", source):
+def _find_ami(source: str, cloud: Cloud) -> DescribedImage | None:
+    if not _AMI_ID.fullmatch(source):
         return None
+    images = EbsImageRegistry(cloud.ec2(), cloud.transport)
     ami = images.describe_old(source)
     if not ami.location.strip("/").endswith(MANIFEST_SUFFIX):
         raise AwsRefusedError(

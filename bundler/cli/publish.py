@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -186,9 +187,15 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         console.note(describe_transfer(sent))
         result = _register(registry, registration, console)
         state.finish()
-    # The bundle's name is not the AMI's.
-    facts = {**result.facts, "ami_name": registration.name, **bundle_facts(bundle)}
-    return replace(result, facts={**facts, **opened.facts(), **sent})
+    return _add_facts(result, bundle_facts(bundle), opened.facts(), sent)
+
+
+def _add_facts(result: Result, *more: Mapping[str, object]) -> Result:
+    """The registered AMI, and what else is known; `name` is the bundle's, as image has it."""
+    facts = {**result.facts, "ami_name": result.facts["name"]}
+    for found in more:
+        facts |= found
+    return replace(result, facts=facts)
 
 
 def _check_image(arguments: argparse.Namespace, source: BundleSource, console: Console) -> None:

@@ -16,7 +16,8 @@ _ZERO_BLOCK = bytes(BLOCK_SIZE)
 class SnapshotSource:
     """The BundleSource of a completed snapshot; its size is the volume's.
 
-    Memory: the blocks that read_blocks() holds, and those that were looked at by read_at().
+    Memory: the blocks that read_blocks() holds, those that were looked at by read_at(), and a
+    bit for each block of the volume.
 
     Raises:
         AwsRefusedError: the snapshot is not one that can be read; see check_readable().
@@ -28,6 +29,7 @@ class SnapshotSource:
         self._id = snapshot.snapshot_id
         self._size = snapshot.volume_size * GIB
         self._bytes = SnapshotBytes(reader, self._id)
+        self._listed = bytearray(-(-self._size // BLOCK_SIZE // 8))
 
     @property
     def label(self) -> str:
@@ -94,6 +96,7 @@ class SnapshotSource:
                     f"list blocks of snapshot {self._id}: expected blocks of {self._size} bytes, "
                     f"got block {index}"
                 )
+            self._listed[index // 8] |= 1 << index % 8
             yield Extent(offset=offset, size=BLOCK_SIZE)
 
     def _dig(self, extents: tuple[Extent, ...]) -> Iterator[Extent]:
@@ -107,7 +110,12 @@ class SnapshotSource:
         indexes = (piece.offset // BLOCK_SIZE for piece in _pieces(extents))
         with closing(self._reader.read_blocks(self._id, indexes)) as blocks:
             for piece, block in zip(_pieces(extents), blocks, strict=True):
-                start = piece.offset % BLOCK_SIZE
+                index, start = divmod(piece.offset, BLOCK_SIZE)
+                if block is None and self._listed[index // 8] >> index % 8 & 1:
+                    raise TransferError(
+                        f"read snapshot {self._id}: expected block {index}, which EBS has listed, "
+                        "got no such block"
+                    )
                 yield piece.offset, (block or _ZERO_BLOCK)[start : start + piece.size]
 
 

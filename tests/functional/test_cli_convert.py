@@ -510,6 +510,18 @@ def test_to_a_raw_image(
     check_refused(convert(server, MANIFEST, tmp_path, "--to", "raw", output), 2, "exists")
 
 
+def test_a_local_bundle_to_a_file_needs_no_cloud(
+    manifest: Path, layout: Layout, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.img"
+    words = ("convert", manifest, "--key", USER_KEY, "--cert", USER_CERT, "--to", "raw", output)
+    outcome = run_here(*words, environment=cli_environment())
+    assert outcome.code == 0, outcome.errors
+    assert output.stat().st_size == layout.size
+    environment = cli_environment(EC2_PRIVATE_KEY=str(output))
+    check_refused(run_here(*words, "--key", "", environment=environment), 2, "expected a path")
+
+
 @pytest.mark.parametrize(
     ("options", "exit_code", "pattern"),
     [

@@ -57,6 +57,15 @@ class MemoryBlocks:
         self.cancelled.set()
 
 
+def test_a_block_that_is_listed_no_more_is_no_hole() -> None:
+    reader = MemoryBlocks(blocks={3: block_of(9, 1), 8: block_of(9, 2), 9: block_of(9, 3)})
+    source = SnapshotSource(reader, ONE_GIB)
+    extents = source.extents(dig_holes=False)
+    del reader.blocks[8]
+    with pytest.raises(TransferError, match="expected block 8, which EBS has listed, got no such"):
+        list(source.read(extents))
+
+
 def block_of(size: int, seed: int) -> bytes:
     """A block with data in its first bytes only."""
     return random_bytes(size, seed).ljust(BLOCK_SIZE, b"\0")
