@@ -34,7 +34,12 @@ from bundler.cli.options import (
     choice,
     parse_path,
 )
-from bundler.cli.register import add_registration_options, register
+from bundler.cli.register import (
+    add_attribute_options,
+    add_attributes,
+    add_registration_options,
+    register,
+)
 from bundler.cli.upload import add_bucket_options, parse_destination
 from bundler.errors import BundlerError, ExistsError
 from bundler.host.processors import processor_count
@@ -81,6 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_argument(parser)
     parser.add_argument("location", metavar="s3://BUCKET/PREFIX")
     add_registration_options(parser)
+    add_attribute_options(parser)
     parser.set_defaults(virtualization_type="")  # an AMI as the source may say it
     parser.add_argument(
         "--bundle-name", "-p", default="", metavar="NAME", help="default: the image's"
@@ -231,7 +237,7 @@ def _register(registry: ImageRegistry, registration: Registration, console: Cons
 def _registration(
     arguments: argparse.Namespace, spec: BundleSpec, location: ImageLocation
 ) -> Registration:
-    return Registration(
+    registration = Registration(
         location=location.join(manifest_name(spec.name)),
         name=arguments.name,
         description=arguments.description,
@@ -242,6 +248,7 @@ def _registration(
         kernel_id=arguments.kernel,
         ramdisk_id=arguments.ramdisk,
     )
+    return add_attributes(arguments, registration)
 
 
 def _open_state(

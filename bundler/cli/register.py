@@ -2,14 +2,16 @@
 
 import argparse
 import time
+from dataclasses import replace
 from shlex import quote
 
 from bundler.cli.cloud import registry_of
 from bundler.cli.console import Console, Result
-from bundler.cli.options import add_cloud_options, choice
+from bundler.cli.options import add_cloud_options, add_tag_option, choice
 from bundler.cli.stored import StoredBundle, open_stored
 from bundler.model.image import Architecture, VirtualizationType
-from bundler.model.registration import Registration
+from bundler.model.registration import BootMode, Registration
+from bundler.model.resource_tag import parse_tags
 from bundler.workflow.ports import ImageRegistry
 from bundler.workflow.register import register_image
 
@@ -18,9 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("location", metavar="s3://BUCKET/KEY.manifest.xml")
     add_registration_options(parser)
-    parser.add_argument("--arch", "-r", default="", help="default: the manifest's")
-    parser.add_argument("--kernel", default="", metavar="AKI", help="kernel id (paravirtual only)")
-    parser.add_argument("--ramdisk", default="", metavar="ARI", help="ramdisk id")
+    add_manifest_options(parser)
+    add_attribute_options(parser)
     add_cloud_options(parser)
 
 
@@ -31,6 +32,51 @@ def add_registration_options(
     parser.add_argument("--name", required=is_name_required, metavar="NAME", help="of the AMI")
     parser.add_argument("--description", default="", metavar="TEXT", help="of the AMI")
     parser.add_argument("--virtualization-type", default="hvm", help="hvm (default) or paravirtual")
+
+
+def add_manifest_options(parser: argparse.ArgumentParser) -> None:
+    """What the manifest may tell as well."""
+    parser.add_argument(
+        "--arch", "-r", "--architecture", default="", help="default: the manifest's"
+    )
+    parser.add_argument(
+        "--kernel", "--kernel-id", default="", metavar="AKI", help="paravirtual only"
+    )
+    parser.add_argument(
+        "--ramdisk", "--ramdisk-id", default="", metavar="ARI", help="paravirtual only"
+    )
+
+
+def add_attribute_options(parser: argparse.ArgumentParser) -> None:
+    """What else EC2 is told of an AMI; no bundle says it."""
+    parser.add_argument(
+        "--root-device-name", default="", metavar="DEVICE", help="such as /dev/sda1"
+    )
+    parser.add_argument("--sriov-net-support", choices=("simple",), help="hvm only")
+    parser.add_argument("--ena-support", action="store_true", help="hvm only")
+    parser.add_argument("--boot-mode", default="", help="legacy-bios, uefi or uefi-preferred")
+    parser.add_argument(
+        "--imds-support", choices=("v2.0",), help="instances answer requests with a token only"
+    )
+    add_tag_option(parser, "the AMI")
+
+
+def add_attributes(arguments: argparse.Namespace, registration: Registration) -> Registration:
+    """The registration with what add_attribute_options() declares.
+
+    Raises:
+        UsageError: one is wrong, or does not fit the AMI.
+    """
+    mode = choice("--boot-mode", arguments.boot_mode, BootMode) if arguments.boot_mode else None
+    return replace(
+        registration,
+        root_device_name=arguments.root_device_name,
+        has_sriov=bool(arguments.sriov_net_support),
+        has_ena=arguments.ena_support,
+        boot_mode=mode,
+        needs_imds_v2=bool(arguments.imds_support),
+        tags=parse_tags(arguments.tag),
+    )
 
 
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
@@ -52,7 +98,7 @@ def registration_of(arguments: argparse.Namespace, bundle: StoredBundle) -> Regi
     )
     # Reading the manifest tells its architecture, and that it is there at all.
     signed = bundle.fetch()
-    return Registration(
+    registration = Registration(
         location=bundle.location,
         name=arguments.name,
         description=arguments.description,
@@ -61,6 +107,7 @@ def registration_of(arguments: argparse.Namespace, bundle: StoredBundle) -> Regi
         kernel_id=arguments.kernel,
         ramdisk_id=arguments.ramdisk,
     )
+    return add_attributes(arguments, registration)
 
 
 def register(registry: ImageRegistry, registration: Registration, console: Console) -> Result:

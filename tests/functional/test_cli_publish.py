@@ -102,16 +102,26 @@ def image_in_s3(server: CloudServer, directory: Path, *more: str | Path) -> byte
     return (directory / "out").read_bytes()
 
 
+ATTRIBUTES = ("--tag", "team=web", "--imds-support", "v2.0", "--root-device-name", "/dev/xvda")
+GIVEN = {
+    "TagSpecifications": [{"ResourceType": "image", "Tags": [{"Key": "team", "Value": "web"}]}],
+    "ImdsSupport": "v2.0",
+    "RootDeviceName": "/dev/xvda",
+}
+
+
 def test_publish_makes_an_ami_that_opens_again(
     server: CloudServer, image: Path, tmp_path: Path
 ) -> None:
-    outcome = publish(server, image, "--description", "a test")
+    outcome = publish(server, image, "--description", "a test", *ATTRIBUTES)
     assert outcome.code == 0, outcome.errors
     assert re.fullmatch(r"ami-[0-9a-f]+\n", outcome.text)
     (registration,) = server.registrations
     assert registration["ImageLocation"] == "images/web/root.img.manifest.xml"
     assert registration["Architecture"] == "x86_64"
     assert registration["VirtualizationType"] == "hvm"
+    assert registration["Description"] == "a test"
+    assert registration.items() >= GIVEN.items()
     assert image_in_s3(server, tmp_path / "user") == image.read_bytes()
     ec2 = ("--key", EC2_KEY, "--as-ec2")
     assert image_in_s3(server, tmp_path / "ec2", *ec2) == image.read_bytes()
@@ -346,9 +356,10 @@ def test_upload_then_register(server: CloudServer, image: Path, tmp_path: Path) 
     uploaded = upload(server, manifest)
     assert (uploaded.code, uploaded.text) == (0, f"{MANIFEST}\n")
     assert set(stored(server)) == {path.name for path in manifest.parent.iterdir()}
-    registered = run(server, "register", MANIFEST, "--name", "web 1", "--json")
+    registered = run(server, "register", MANIFEST, "--name", "web 1", "--json", *ATTRIBUTES)
     assert registered.code == 0, registered.errors
     assert json.loads(registered.text)["state"] == "available"
+    assert server.registrations[0].items() >= GIVEN.items()
     assert server.registrations[0]["Architecture"] == "arm64"
 
 

@@ -23,20 +23,23 @@ from bundler.cli.options import (
     add_cloud_options,
     add_dry_run_option,
     add_mapping_options,
-    add_tag_option,
     add_wait_options,
-    choice,
     mappings_of,
     patience_of,
 )
 from bundler.cli.plan import Step, ask_all, show_plan
-from bundler.cli.register import add_registration_options, register_line, registration_of
+from bundler.cli.register import (
+    add_attribute_options,
+    add_manifest_options,
+    add_registration_options,
+    register_line,
+    registration_of,
+)
 from bundler.cli.stored import StoredBundle, open_stored
 from bundler.errors import AwsRefusedError, InUseError, UsageError
 from bundler.model.described_image import DescribedImage
 from bundler.model.image import Ami, ImageState
-from bundler.model.registration import BootMode, Registration
-from bundler.model.resource_tag import parse_tags
+from bundler.model.registration import Registration
 from bundler.workflow.register import NAME_IS_TAKEN, register_freed_name, wait_for_image
 from bundler.workflow.replace_image import find_trials, replace_image, trial_name
 
@@ -45,26 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("location", metavar="s3://BUCKET/KEY.manifest.xml")
     add_registration_options(parser)
-    parser.add_argument(
-        "--arch", "-r", "--architecture", default="", help="default: the manifest's"
-    )
-    parser.add_argument(
-        "--kernel", "--kernel-id", default="", metavar="AKI", help="paravirtual only"
-    )
-    parser.add_argument(
-        "--ramdisk", "--ramdisk-id", default="", metavar="ARI", help="paravirtual only"
-    )
-    parser.add_argument(
-        "--root-device-name", default="", metavar="DEVICE", help="such as /dev/sda1"
-    )
+    add_manifest_options(parser)
     add_mapping_options(parser, "DeviceName=/dev/sdb,VirtualName=ephemeral0")
-    parser.add_argument("--sriov-net-support", choices=("simple",), help="hvm only")
-    parser.add_argument("--ena-support", action="store_true", help="hvm only")
-    parser.add_argument("--boot-mode", default="", help="legacy-bios, uefi or uefi-preferred")
-    parser.add_argument(
-        "--imds-support", choices=("v2.0",), help="instances answer requests with a token only"
-    )
-    add_tag_option(parser, "the AMI")
+    add_attribute_options(parser)
     parser.add_argument(
         "--replace",
         action="store_true",
@@ -115,18 +101,8 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
 
 def _registration(arguments: argparse.Namespace, bundle: StoredBundle) -> Registration:
     """All that the options ask for; malformed ones are found before anything is sent."""
-    mappings, tags = mappings_of(arguments), parse_tags(arguments.tag)
-    mode = choice("--boot-mode", arguments.boot_mode, BootMode) if arguments.boot_mode else None
-    return replace(
-        registration_of(arguments, bundle),
-        root_device_name=arguments.root_device_name,
-        mappings=mappings,
-        has_sriov=bool(arguments.sriov_net_support),
-        has_ena=arguments.ena_support,
-        boot_mode=mode,
-        needs_imds_v2=bool(arguments.imds_support),
-        tags=tags,
-    )
+    mappings = mappings_of(arguments)
+    return replace(registration_of(arguments, bundle), mappings=mappings)
 
 
 def _check_replaceable(
