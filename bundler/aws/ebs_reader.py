@@ -17,9 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bundler.aws.ebs import refusal_reason
+from bundler.aws.pages import read_pages
 from bundler.aws.transport import Transport
 from bundler.errors import AwsRefusedError, TransferError
 from bundler.model.snapshot import BLOCK_SIZE
@@ -212,28 +213,25 @@ class EbsBlockReader:
     def _pages(
         self, snapshot_id: str, first: int, stopped: threading.Event | None = None
     ) -> "Iterator[ListSnapshotBlocksResponseTypeDef]":
-        """ListSnapshotBlocks; a page may be empty, and yet not be the last one."""
+        """ListSnapshotBlocks."""
         subject = f"list blocks of snapshot {snapshot_id}"
         request: ListSnapshotBlocksRequestTypeDef = {
             "SnapshotId": snapshot_id,
             "StartingBlockIndex": first,
             "MaxResults": PAGE_SIZE,
         }
-        while True:
-            answer = self._transport.call(subject, partial(self._list, request), stopped=stopped)
-            yield answer
-            following = answer.get("NextToken", "")
-            if not following:
-                return
-            if following == request.get("NextToken"):
-                raise TransferError(f"{subject}: EBS does not go on")
-            request = {**request, "NextToken": following}
+        return read_pages(
+            lambda more: self._transport.call(
+                subject, partial(self._list, request, more), stopped=stopped
+            ),
+            f"{subject}: EBS does not go on",
+        )
 
     def _list(
-        self, request: "ListSnapshotBlocksRequestTypeDef"
+        self, request: "ListSnapshotBlocksRequestTypeDef", more: Mapping[str, Any]
     ) -> "ListSnapshotBlocksResponseTypeDef":
         """One request; all that is needed of the answer is in it."""
-        answer = self._client.list_snapshot_blocks(**request)
+        answer = self._client.list_snapshot_blocks(**request, **more)
         for block in answer["Blocks"]:
             _ = block["BlockIndex"], block["BlockToken"]
         return answer

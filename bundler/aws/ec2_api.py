@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from botocore import xform_name
 from botocore.validate import ParamValidator
 
+from bundler.aws.pages import read_pages
 from bundler.aws.transport import Transport
-from bundler.errors import AwsRefusedError, MissingError, TransferError, UsageError
+from bundler.errors import AwsRefusedError, MissingError, UsageError
 from bundler.model.ec2_call import Ec2Call
 from bundler.model.image import is_text
 
@@ -111,16 +112,12 @@ class Ec2Api:
         Raises:
             AwsRefusedError, TransferError, MissingError: as send().
         """
-        request = dict(parameters)
-        while True:
-            page = self._ask(subject, operation, request, key)
+        pages = read_pages(
+            lambda more: self._ask(subject, operation, {**parameters, **more}, key),
+            f"{subject}: EC2 does not tell how to go on",
+        )
+        for page in pages:
             yield from page[key]
-            following = page.get("NextToken", "")
-            if not following:
-                return
-            if following == request.get("NextToken"):
-                raise TransferError(f"{subject}: EC2 does not tell how to go on")
-            request["NextToken"] = following
 
     def _ask(
         self, subject: str, operation: str, parameters: Mapping[str, object], key: str = ""

@@ -1,12 +1,13 @@
 """Auto Scaling: the launch configurations and groups that need an AMI."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from bundler.aws.pages import Page, read_pages
 from bundler.aws.transport import Transport
-from bundler.errors import AwsRefusedError, TransferError
+from bundler.errors import AwsRefusedError
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
         LaunchConfigurationNamesTypeTypeDef,
         LaunchConfigurationsTypeTypeDef,
     )
-
-Page = TypeVar("Page", bound=Mapping[str, Any])
 
 MAX_RECORDS = 100
 """Most items of one reply.  Source: DescribeAutoScalingGroups, `MaxRecords`."""
@@ -85,17 +84,10 @@ def _find_groups(
 
 def _pages(transport: Transport, subject: str, ask: Callable[[Any], Page]) -> Iterator[Page]:
     """The replies to a request that goes on page by page."""
-    token = ""
-    while True:
-        more = {"NextToken": token} if token else {}
-        page = transport.call(subject, partial(ask, {"MaxRecords": MAX_RECORDS, **more}))
-        yield page
-        following = str(page.get("NextToken", ""))
-        if not following:
-            return
-        if following == token:
-            raise TransferError(f"{subject}: Auto Scaling does not tell how to go on")
-        token = following
+    return read_pages(
+        lambda more: transport.call(subject, partial(ask, {"MaxRecords": MAX_RECORDS, **more})),
+        f"{subject}: Auto Scaling does not tell how to go on",
+    )
 
 
 def _launches(group: "AutoScalingGroupTypeDef") -> Iterator[str]:
