@@ -166,8 +166,8 @@ def _earlier(records: list[dict[str, Any]]) -> EarlierSnapshot:
     """What the records of one run say; KeyError, TypeError or ValueError for others' records."""
     return EarlierSnapshot(
         token=str(records[0]["token"]),
-        snapshot_id=_first(records, "snapshot"),
-        edited_id=_first(records, "edited"),
+        snapshot_id=_last(records, "snapshot"),
+        edited_id=_last(records, "edited"),
         checksums={
             int(record["block"]): bytes.fromhex(record["sha256"])
             for record in records
@@ -177,6 +177,6 @@ def _earlier(records: list[dict[str, Any]]) -> EarlierSnapshot:
     )
 
 
-def _first(records: list[dict[str, Any]], name: str) -> str:
-    """What the first record says that says anything of that name."""
-    return next((str(record[name]) for record in records if name in record), "")
+def _last(records: list[dict[str, Any]], name: str) -> str:
+    """What the last record says that says anything of that name."""
+    return next((str(record[name]) for record in reversed(records) if name in record), "")
