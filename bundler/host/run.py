@@ -1,10 +1,15 @@
 """Run a program: a list, a clean environment, checked; the only subprocess import."""
 
+import ctypes
 import os
 import selectors
 import shutil
+import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from bundler.errors import HostError, MissingError
@@ -16,6 +21,7 @@ MAX_OUTPUT_SIZE = MIB
 
 _ERRORS_SIZE = 4096
 _READ_SIZE = 64 * 1024
+_POLL_SECONDS = 0.2
 _SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
@@ -47,9 +53,82 @@ def run(
         MissingError: there is no such program.
         HostError: it cannot be run, failed, or wrote more than MAX_OUTPUT_SIZE bytes.
     """
+    output = bytearray()
+
+    def keep(chunk: bytes) -> None:
+        output.extend(chunk[: MAX_OUTPUT_SIZE + 1 - len(output)])
+
+    finished = _run(argv, keep, environment=environment, inherit=inherit)
+    subject = Path(argv[0]).name
+    if finished.status:
+        raise failure(argv, finished)
+    if len(output) > MAX_OUTPUT_SIZE:
+        raise HostError(f"run {subject}: expected at most {MAX_OUTPUT_SIZE} bytes, got more")
+    return bytes(output)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """How a program has ended."""
+
+    status: int
+    """Its exit status; negative: the signal that ended it."""
+    errors: bytes
+    """The last bytes that it wrote to its standard error."""
+
+
+def run_lines(
+    argv: Sequence[str | Path],
+    on_line: Callable[[bytes], object],
+    *,
+    environment: Mapping[str, str] | None = None,
+    inherit: Sequence[int] = (),
+) -> Finished:
+    """Run a program as run() does, handing on each line of its output; it may fail.
+
+    A line has at most _READ_SIZE bytes; what is longer comes in pieces.
+
+    Raises:
+        MissingError: there is no such program.
+        HostError: it cannot be run.
+    """
+    rest = bytearray()
+
+    def cut(chunk: bytes) -> None:
+        rest.extend(chunk)
+        *lines, last = rest.split(b"\n")
+        rest[:] = last
+        for line in lines:
+            on_line(bytes(line))
+        if len(rest) > _READ_SIZE:
+            on_line(bytes(rest))
+            rest.clear()
+
+    finished = _run(argv, cut, environment=environment, inherit=inherit)
+    if rest:
+        on_line(bytes(rest))
+    return finished
+
+
+def failure(argv: Sequence[str | Path], finished: Finished) -> HostError:
+    """The error that tells how a program has failed."""
+    subject, status = Path(argv[0]).name, finished.status
+    how = str(status) if status >= 0 else f"signal {-status}"
+    reason = _reason(finished.errors)
+    if "No space left on device" in reason:
+        return HostError(f"run {subject}: no room: {reason}")
+    return HostError(f"run {subject}: expected exit status 0, got {how}: {reason}")
+
+
+def _run(
+    argv: Sequence[str | Path],
+    on_output: Callable[[bytes], object],
+    *,
+    environment: Mapping[str, str] | None,
+    inherit: Sequence[int],
+) -> Finished:
     words = [str(word) for word in argv]
-    subject = Path(words[0]).name
-    with os_errors("run", subject):
+    with os_errors("run", Path(words[0]).name):
         process = subprocess.Popen(  # noqa: S603  a list, and no shell
             words,
             env=_clean_environment() | dict(environment or {}),
@@ -57,19 +136,22 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=inherit,
+            # Between fork and exec other threads' locks would stay locked for ever.
+            preexec_fn=_die_with_parent if threading.active_count() == 1 else None,
         )
-    with process:
-        try:
-            output, errors = _read_both(process)
-            status = process.wait()
-        except BaseException:
-            process.kill()
-            raise
-    if status:
-        raise HostError(f"run {subject}: expected exit status 0, got {status}: {_reason(errors)}")
-    if len(output) > MAX_OUTPUT_SIZE:
-        raise HostError(f"run {subject}: expected at most {MAX_OUTPUT_SIZE} bytes, got more")
-    return output
+    with process, ExitStack() as stack:
+        stack.callback(process.kill)  # nothing once it has ended
+        errors = _read_both(process, on_output)
+        return Finished(status=process.wait(), errors=errors)
+
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def _die_with_parent() -> None:
+    """In the child: a program that goes on when we are killed would keep mounts and files."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _search_path() -> str:
@@ -81,24 +163,32 @@ def _clean_environment() -> dict[str, str]:
     return {**kept, "PATH": _search_path(), "LC_ALL": "C"}
 
 
-def _read_both(process: "subprocess.Popen[bytes]") -> tuple[bytes, bytes]:
-    """The first bytes of the output and the last of the errors; the rest is read and dropped."""
-    output, errors = bytearray(), bytearray()
+def _read_both(process: "subprocess.Popen[bytes]", on_output: Callable[[bytes], object]) -> bytes:
+    """Hand on the output; the last bytes of the errors, the rest of which is dropped.
+
+    What the program leaves running may hold its output open: once the program has ended, only
+    what it has written by then is read.
+    """
+    errors = bytearray()
     with selectors.DefaultSelector() as selector:
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 selector.register(stream, selectors.EVENT_READ)
         while selector.get_map():
-            for key, _ in selector.select():
+            has_ended = process.poll() is not None
+            ready = selector.select(0 if has_ended else _POLL_SECONDS)
+            if has_ended and not ready:
+                break
+            for key, _ in ready:
                 chunk = os.read(key.fd, _READ_SIZE)
                 if not chunk:
                     selector.unregister(key.fileobj)
                 elif key.fileobj is process.stdout:
-                    output += chunk[: MAX_OUTPUT_SIZE + 1 - len(output)]
+                    on_output(chunk)
                 else:
                     errors += chunk
                     del errors[:-_ERRORS_SIZE]
-    return bytes(output), bytes(errors)
+    return bytes(errors)
 
 
 def _reason(errors: bytes) -> str:
