@@ -7,8 +7,8 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,6 +108,35 @@ def run_lines(
     if rest:
         on_line(bytes(rest))
     return finished
+
+
+@contextmanager
+def background(argv: Sequence[str | Path], *, ready: bytes) -> Iterator[None]:
+    """Run a program beside the block; its input ends with the block, and it is waited for.
+
+    It outlives us if we are killed, which ends its input too.  The block begins when it has
+    written `ready`.
+
+    Raises:
+        MissingError: there is no such program.
+        HostError: it cannot be run, or ends too early.
+    """
+    subject = Path(argv[0]).name
+    with os_errors("run", subject):
+        process = subprocess.Popen(  # noqa: S603  a list, and no shell
+            [str(word) for word in argv],
+            env=_clean_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is not for it
+        )
+    with process:
+        output = process.stdout.read(len(ready)) if process.stdout else b""
+        if output != ready:
+            raise HostError(f"run {subject}: expected it to wait for us, got its end")
+        yield
+        # Leaving the block closes its input and waits for it.
 
 
 def failure(argv: Sequence[str | Path], finished: Finished) -> HostError:
