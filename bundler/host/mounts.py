@@ -56,11 +56,8 @@ def private_directory() -> Iterator[Path]:
     Raises:
         HostError: it cannot be mounted.
     """
-    with _shared_directory():
-        with os_errors("mount", PRIVATE_DIRECTORY):
-            _mount("tmpfs", PRIVATE_DIRECTORY, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=700")
-        with _unmounted(PRIVATE_DIRECTORY):
-            yield PRIVATE_DIRECTORY
+    with _shared_directory(), in_memory(PRIVATE_DIRECTORY):
+        yield PRIVATE_DIRECTORY
 
 
 @contextmanager
@@ -76,6 +73,20 @@ def mounted(
     with os_errors("mount", f"{kind} on {device}"):
         target.mkdir(exist_ok=True)
         _mount(device, target, kind, _MS_RDONLY if read_only else _MS_NOATIME, ",".join(options))
+    with _unmounted(target):
+        yield
+
+
+@contextmanager
+def in_memory(target: Path) -> Iterator[None]:
+    """An empty file system in memory, mounted on a directory (tmpfs).
+
+    Raises:
+        BusyError: at the end of the block, a program still uses it.
+        HostError: it cannot be mounted.
+    """
+    with os_errors("mount", f"tmpfs on {target}"):
+        _mount("tmpfs", target, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755")
     with _unmounted(target):
         yield
 

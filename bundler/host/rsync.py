@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from bundler.errors import HostError
 from bundler.host.files import os_errors
-from bundler.host.run import failure, find_program, run_lines
+from bundler.host.run import Finished, find_program, run_lines
 from bundler.model.bundle import MIB
 
 MAX_TOLD_COUNT = 1000
@@ -69,14 +69,29 @@ def copy_files(
         f"{target}/",
     )
 
-    def count(line: bytes) -> None:
+    said: list[bytes] = []
+
+    def read(line: bytes) -> None:
         if line.isdigit():
             advance(int(line))
+        elif not said:  # some complaints come here
+            said.append(line)
 
-    finished = run_lines(argv, count, inherit=(paths.fileno(),))
+    finished = run_lines(argv, read, inherit=(paths.fileno(),))
     if finished.status not in (0, _VANISHED):
-        raise failure(argv, finished)
+        raise HostError(_describe(source, finished, b"".join(said)))
     return _find_vanished(source, target, paths)
+
+
+def _describe(source: Path, finished: Finished, said: bytes) -> str:
+    """What to say of a failure: the first thing that went wrong, not the summary at the end."""
+    lines = finished.errors.decode(errors="replace").splitlines()
+    causes = [line for line in lines if line.strip() and not line.startswith("rsync error: ")]
+    told = (causes or [said.decode(errors="replace")])[0] or (lines or ["no message"])[0]
+    status = finished.status
+    how = f"exit status {status}" if status >= 0 else f"signal {-status}"
+    room = "no room: " if "No space left on device" in told else ""
+    return f"copy {source}: rsync, {how}: {room}{told}"
 
 
 def _find_vanished(source: Path, target: Path, paths: BinaryIO) -> Vanished:
