@@ -6,6 +6,7 @@ label or UUID with characters that no terminal shows counts as none.
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -91,9 +92,9 @@ def _json_rows(text: str) -> Iterator[Row]:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError("read lsblk's output: expected JSON") from error
-    waiting = [("", _objects(document.get("blockdevices")))]
+    waiting = deque([("", _objects(document.get("blockdevices")))])
     while waiting:
-        parent, objects = waiting.pop()
+        parent, objects = waiting.popleft()
         for one in objects:
             row = {str(key).upper(): _text(value) for key, value in one.items()}
             row["PKNAME"] = row.get("PKNAME") or parent
