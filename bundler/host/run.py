@@ -4,7 +4,7 @@ import os
 import selectors
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bundler.errors import HostError, MissingError
@@ -13,6 +13,9 @@ from bundler.model.bundle import MIB
 
 MAX_OUTPUT_SIZE = MIB
 """Most bytes of output that a program may give; our choice."""
+
+MAX_LINE_SIZE = 8 * MIB
+"""Most bytes of a line that run_lines() passes on; our choice."""
 
 _ERRORS_SIZE = 4096
 _READ_SIZE = 64 * 1024
@@ -47,6 +50,63 @@ def run(
         MissingError: there is no such program.
         HostError: it cannot be run, failed, or wrote more than MAX_OUTPUT_SIZE bytes.
     """
+    process, subject = _start(argv, environment, inherit)
+    with process:
+        try:
+            output, errors = _read_both(process)
+            status = process.wait()
+        except BaseException:
+            process.kill()
+            raise
+    _check_status(subject, status, errors)
+    if len(output) > MAX_OUTPUT_SIZE:
+        raise HostError(f"run {subject}: expected at most {MAX_OUTPUT_SIZE} bytes, got more")
+    return output
+
+
+def run_lines(
+    argv: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str] | None = None,
+    inherit: Sequence[int] = (),
+) -> Generator[bytes, None, None]:
+    """Run a program as run() does, and pass on each line of its output, without its end.
+
+    There may be any number of lines; they are read as they are asked for.  Who asks for no
+    more closes the iterator, and the program is killed.
+
+    Raises:
+        MissingError: there is no such program.
+        HostError: it cannot be run, wrote a line of more than MAX_LINE_SIZE bytes, or, raised
+            behind the last line, failed.
+    """
+    process, subject = _start(argv, environment, inherit)
+    errors = bytearray()
+    with process:
+        try:
+            rest = bytearray()
+            for chunk in _read_chunks(process, errors):
+                rest += chunk
+                *lines, tail = rest.split(b"\n") if b"\n" in chunk else (rest,)
+                yield from map(bytes, lines)
+                rest = tail
+                if len(rest) > MAX_LINE_SIZE:
+                    raise HostError(
+                        f"run {subject}: expected lines of at most {MAX_LINE_SIZE} bytes, got more"
+                    )
+            if rest:
+                yield bytes(rest)
+            status = process.wait()
+        except BaseException:
+            process.kill()
+            raise
+    _check_status(subject, status, bytes(errors))
+
+
+def _start(
+    argv: Sequence[str | Path], environment: Mapping[str, str] | None, inherit: Sequence[int]
+) -> "tuple[subprocess.Popen[bytes], str]":
+    """The program, running, and what messages call it."""
     words = [str(word) for word in argv]
     subject = Path(words[0]).name
     with os_errors("run", subject):
@@ -58,18 +118,12 @@ def run(
             stderr=subprocess.PIPE,
             pass_fds=inherit,
         )
-    with process:
-        try:
-            output, errors = _read_both(process)
-            status = process.wait()
-        except BaseException:
-            process.kill()
-            raise
+    return process, subject
+
+
+def _check_status(subject: str, status: int, errors: bytes) -> None:
     if status:
         raise HostError(f"run {subject}: expected exit status 0, got {status}: {_reason(errors)}")
-    if len(output) > MAX_OUTPUT_SIZE:
-        raise HostError(f"run {subject}: expected at most {MAX_OUTPUT_SIZE} bytes, got more")
-    return output
 
 
 def _search_path() -> str:
@@ -84,6 +138,13 @@ def _clean_environment() -> dict[str, str]:
 def _read_both(process: "subprocess.Popen[bytes]") -> tuple[bytes, bytes]:
     """The first bytes of the output and the last of the errors; the rest is read and dropped."""
     output, errors = bytearray(), bytearray()
+    for chunk in _read_chunks(process, errors):
+        output += chunk[: MAX_OUTPUT_SIZE + 1 - len(output)]
+    return bytes(output), bytes(errors)
+
+
+def _read_chunks(process: "subprocess.Popen[bytes]", errors: bytearray) -> Iterator[bytes]:
+    """The output, piece by piece; `errors` is left with the last bytes of the errors."""
     with selectors.DefaultSelector() as selector:
         for stream in (process.stdout, process.stderr):
             if stream is not None:
@@ -94,11 +155,10 @@ def _read_both(process: "subprocess.Popen[bytes]") -> tuple[bytes, bytes]:
                 if not chunk:
                     selector.unregister(key.fileobj)
                 elif key.fileobj is process.stdout:
-                    output += chunk[: MAX_OUTPUT_SIZE + 1 - len(output)]
+                    yield chunk
                 else:
                     errors += chunk
                     del errors[:-_ERRORS_SIZE]
-    return bytes(output), bytes(errors)
 
 
 def _reason(errors: bytes) -> str:
