@@ -196,6 +196,8 @@ class XfsList:
             if match is None or match[1] in found:
                 raise unlike(subject, "a field of the superblock", line)
             found[match[1]] = match[2]
+        else:
+            raise unlike(subject, "a list of free blocks", b"none")
         if _number(found, b"inprogress", subject):
             raise InputError(f"{subject}: it is not made yet")
         if not _number(found, b"logstart", subject) or _number(found, b"rblocks", subject):
