@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bundler.errors import HostError
 from bundler.host.files import read_bounded
-from bundler.host.run import failure, find_program, run, run_lines
+from bundler.host.run import failure, find_program, run, run_to_end
 
 MAX_MOUNT_TABLE_SIZE = 64 * 1024 * 1024
 """Most bytes of /proc/self/mountinfo; our choice: the most mounts that a namespace may have."""
@@ -67,7 +67,7 @@ def _output(argv: Sequence[str | Path], *, allowed: Sequence[int]) -> bytes:
         if len(output) <= MAX_OUTPUT_SIZE:
             output.extend(line + b"\n")
 
-    finished = run_lines(argv, keep)
+    finished = run_to_end(argv, keep)
     if finished.status and finished.status not in allowed:
         raise failure(argv, finished)
     if len(output) > MAX_OUTPUT_SIZE:
