@@ -11,11 +11,9 @@ from functools import partial
 
 from bundler.codec.disk import file_system_offsets
 from bundler.codec.ext import ExtFileSystem, StoredFile
+from bundler.codec.fstab import MAX_FSTAB_SIZE
 from bundler.errors import InputError
 from bundler.model.instance_store import is_instance_store_name
-
-MAX_FSTAB_SIZE = 64 * 1024
-"""Most bytes of a file that is looked at; our choice."""
 
 Read = Callable[[int, int], bytes]
 """read(offset, size): bytes of the image; fewer at its end."""
