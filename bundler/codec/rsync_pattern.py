@@ -158,7 +158,11 @@ def _bracket(text: bytes, index: int) -> tuple[bytes, int]:
                 members.update(_CLASSES[name])
                 previous, index = -1, end + 1
                 continue
-        if character == ord("-") and previous > 0 and text[index + 1 : index + 2] not in (b"", b"]"):
+        if (
+            character == ord("-")
+            and previous > 0
+            and text[index + 1 : index + 2] not in (b"", b"]")
+        ):
             index += 1 + (text[index + 1 : index + 2] == b"\\")
             if index >= len(text):
                 return _NEVER, len(text)
@@ -195,6 +199,8 @@ class PatternRule:
     is_secret: bool = False
     takes_links: bool = True
     """Whether symbolic links are meant, too."""
+    takes_directories: bool = True
+    """Whether directories are meant, too."""
 
     @property
     def name(self) -> str:

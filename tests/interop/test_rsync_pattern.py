@@ -10,9 +10,39 @@ import pytest
 from bundler.codec.rsync_pattern import Pattern, PatternRule, RuleList
 from tests.support.tools import require_tool, use_tool
 
-NAMES = (b"a", b"b", b"ab", b"a-b", b"a.b", b"A1", b"[x]", b"a*", b"b\\", b"\xff", b"x]", b"?", b".a")
+NAMES = (
+    b"a",
+    b"b",
+    b"ab",
+    b"a-b",
+    b"a.b",
+    b"A1",
+    b"[x]",
+    b"a*",
+    b"b\\",
+    b"\xff",
+    b"x]",
+    b"?",
+    b".a",
+)
 PIECES = (
-    *(b"a", b"b", b"ab", b".b", b"*", b"*", b"**", b"***", b"?", b"/", b"/", b"/", b"-", b"\\", b"]"),
+    *(
+        b"a",
+        b"b",
+        b"ab",
+        b".b",
+        b"*",
+        b"*",
+        b"**",
+        b"***",
+        b"?",
+        b"/",
+        b"/",
+        b"/",
+        b"-",
+        b"\\",
+        b"]",
+    ),
     *(b"[ab]", b"[!a]", b"[^b]", b"[a-c]", b"[]x]", b"[", b"[[:alpha:]]", b"[[:digit:]a]", b"[a-"),
     *(b"[\\]]", b"\\*", b"[a/b]", b"[[:nope:]]", b"[--9]", b"x", b"1", b"\xff", b"[\x80-\xff]"),
 )
@@ -41,7 +71,9 @@ def taken_by_rsync(tree: Path, rules: Sequence[tuple[bool, bytes]]) -> list[byte
         argv += [os.fsdecode(b"--include=" if is_include else b"--exclude=") + os.fsdecode(pattern)]
     output = use_tool(*argv, f"{tree}/", f"{tree}.nowhere/")
     lines = output.splitlines()
-    return sorted(line.rstrip(b"/") for line in lines if line not in (b"./", b"") and b"created" not in line)
+    return sorted(
+        line.rstrip(b"/") for line in lines if line not in (b"./", b"") and b"created" not in line
+    )
 
 
 def taken_by_us(tree: Path, rules: Sequence[tuple[bool, bytes]]) -> list[bytes]:
