@@ -56,6 +56,7 @@ LATE_DOORS = frozenset(
         ("cli/bundle_options.py", "bundler.cli.cloud"),  # slow, and not every command needs it
         ("cli/bundle_options.py", "bundler.cli"),
         ("cli/bundle_source.py", "bundler.cli.snapshot_source"),
+        ("cli/inherit.py", "bundler.aws.session"),
         ("cli/inspect.py", "bundler.cli.stored"),
         ("cli/unbundle.py", "bundler.cli.stored"),
         ("cli/verify.py", "bundler.cli.stored"),

@@ -17,6 +17,7 @@ from bundler.model.registration import Registration
 from bundler.workflow.bundle_image import BundlePlan, plan_bundle
 from bundler.workflow.bundle_source import BundleSource
 from bundler.workflow.doctor import Check, Finding, Task
+from bundler.workflow.free_checks import check_free_blocks
 from bundler.workflow.image_contents import ImageContents, find_contents
 from bundler.workflow.local_checks import (
     check_architecture,
@@ -57,6 +58,7 @@ class LocalChecks:
             yield Check(name="contents", look=self.contents, needs=("image",))
             yield Check(name="architecture", look=self.architecture, needs=("image",))
             yield Check(name="options", look=self.options, needs=("image",))
+            yield Check(name="free-blocks", look=self.free_blocks, needs=("image",))
             yield Check(name="compressor", look=self.compressor)
         if task in (Task.PUBLISH, Task.REGISTER):
             yield Check(name="registration", look=self.registration)
@@ -116,6 +118,10 @@ class LocalChecks:
         case = self._case
         spec = bundle_spec(self._arguments, self._source, case.bundle_name, account, case.console)
         yield Finding.ok("options", f"a bundle named {spec.name}")
+
+    def free_blocks(self) -> Iterator[Finding]:
+        """What is left of deleted files."""
+        yield from check_free_blocks(self._source, is_discarded=self._arguments.discard_free)
 
     def registration(self) -> Iterator[Finding]:
         """Whether an AMI can be what the options want; its name has a check of its own."""

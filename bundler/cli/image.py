@@ -13,6 +13,7 @@ from bundler.cli.bundle_options import (
 )
 from bundler.cli.bundle_source import add_source_argument, open_source
 from bundler.cli.console import Console, Result
+from bundler.cli.discard_option import discard_free
 from bundler.cli.options import (
     add_cloud_options,
     add_force_option,
@@ -57,6 +58,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         keys = bundle_keys(arguments, console)
         account = find_account(arguments)
         spec = bundle_spec(arguments, source, arguments.name or opened.name, account, console)
+        source = discard_free(arguments, source, console)
         directory: Path = arguments.destination
         with BundleDirectory.create(directory, spec.name, force=arguments.force) as sink:
             plan = plan_bundle(

@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from bundler.aws.s3 import S3BundleStore
+from bundler.aws.session import Cloud
 from bundler.cli.bundle_options import (
     add_bundle_options,
     add_key_options,
@@ -25,6 +27,7 @@ from bundler.cli.cloud import (
     warn_of_amis,
 )
 from bundler.cli.console import Console, Result
+from bundler.cli.discard_option import discard_free
 from bundler.cli.image import bundle_facts
 from bundler.cli.options import (
     add_cloud_options,
@@ -162,6 +165,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         cloud = opened.cloud or open_cloud(arguments)
         name = arguments.bundle_name or opened.name
         spec = bundle_spec(arguments, source, name, find_account(arguments), console)
+        source = discard_free(arguments, source, console)
         registration = _registration(arguments, spec, location)
         registry = registry_of(cloud)
         state = _open_state(stack, arguments, console, source, spec, registration.location)
@@ -189,11 +193,16 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
                 workers=processor_count(),
                 progress=console,
             )
-        sent = transfer_facts(cloud, done=store.sent_count, held=store.held_count)
-        console.note(describe_transfer(sent))
+        sent = _tell_transfer(cloud, store, console)
         result = _register(registry, registration, console)
         state.finish()
     return _add_facts(result, bundle_facts(bundle), opened.facts(), sent)
+
+
+def _tell_transfer(cloud: Cloud, store: S3BundleStore, console: Console) -> dict[str, int]:
+    sent = transfer_facts(cloud, done=store.sent_count, held=store.held_count)
+    console.note(describe_transfer(sent))
+    return sent
 
 
 def _add_facts(result: Result, *more: Mapping[str, object]) -> Result:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from bundler.errors import HostError
 from bundler.host.files import os_errors
-from bundler.host.run import Finished, find_program, run_lines
+from bundler.host.run import Finished, find_program, run_to_end
 from bundler.model.bundle import MIB
 
 MAX_TOLD_COUNT = 1000
@@ -77,7 +77,7 @@ def copy_files(
         elif not said:  # some complaints come here
             said.append(line)
 
-    finished = run_lines(argv, read, inherit=(paths.fileno(),))
+    finished = run_to_end(argv, read, inherit=(paths.fileno(),))
     if finished.status not in (0, _VANISHED):
         raise HostError(_describe(source, finished, b"".join(said)))
     return _find_vanished(source, target, paths)

@@ -7,8 +7,8 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from bundler.model.bundle import MIB
 
 MAX_OUTPUT_SIZE = MIB
 """Most bytes of output that a program may give; our choice."""
+
+MAX_LINE_SIZE = 8 * MIB
+"""Most bytes of a line that run_lines() passes on; our choice."""
 
 _ERRORS_SIZE = 4096
 _READ_SIZE = 64 * 1024
@@ -54,15 +57,11 @@ def run(
         HostError: it cannot be run, failed, or wrote more than MAX_OUTPUT_SIZE bytes.
     """
     output = bytearray()
-
-    def keep(chunk: bytes) -> None:
-        output.extend(chunk[: MAX_OUTPUT_SIZE + 1 - len(output)])
-
-    finished = _run(argv, keep, environment=environment, inherit=inherit)
-    subject = Path(argv[0]).name
+    finished = _drain(_chunks(argv, environment, inherit), lambda chunk: _keep(output, chunk))
     if finished.status:
         raise failure(argv, finished)
     if len(output) > MAX_OUTPUT_SIZE:
+        subject = Path(argv[0]).name
         raise HostError(f"run {subject}: expected at most {MAX_OUTPUT_SIZE} bytes, got more")
     return bytes(output)
 
@@ -79,35 +78,38 @@ class Finished:
 
 def run_lines(
     argv: Sequence[str | Path],
-    on_line: Callable[[bytes], object],
     *,
     environment: Mapping[str, str] | None = None,
     inherit: Sequence[int] = (),
-) -> Finished:
-    """Run a program as run() does, handing on each line of its output; it may fail.
+) -> Generator[bytes, None, None]:
+    """Run a program as run() does, and pass on each line of its output, without its end.
 
-    A line has at most _READ_SIZE bytes; what is longer comes in pieces.
+    There may be any number of lines; they are read as they are asked for.  Who asks for no
+    more closes the iterator, and the program is killed.
 
     Raises:
         MissingError: there is no such program.
-        HostError: it cannot be run.
+        HostError: it cannot be run, wrote a line of more than MAX_LINE_SIZE bytes, or, raised
+            behind the last line, failed.
     """
-    rest = bytearray()
+    finished = yield from _lines(argv, environment, inherit)
+    if finished.status:
+        raise failure(argv, finished)
 
-    def cut(chunk: bytes) -> None:
-        rest.extend(chunk)
-        *lines, last = rest.split(b"\n")
-        rest[:] = last
-        for line in lines:
-            on_line(bytes(line))
-        if len(rest) > _READ_SIZE:
-            on_line(bytes(rest))
-            rest.clear()
 
-    finished = _run(argv, cut, environment=environment, inherit=inherit)
-    if rest:
-        on_line(bytes(rest))
-    return finished
+def run_to_end(
+    argv: Sequence[str | Path],
+    on_line: Callable[[bytes], object],
+    *,
+    inherit: Sequence[int] = (),
+) -> Finished:
+    """Run a program as run_lines() does; it may fail, for the caller knows what that means.
+
+    Raises:
+        MissingError: there is no such program.
+        HostError: it cannot be run, or wrote a line of more than MAX_LINE_SIZE bytes.
+    """
+    return _drain(_lines(argv, None, inherit), on_line)
 
 
 @contextmanager
@@ -149,13 +151,53 @@ def failure(argv: Sequence[str | Path], finished: Finished) -> HostError:
     return HostError(f"run {subject}: expected exit status 0, got {how}: {reason}")
 
 
-def _run(
-    argv: Sequence[str | Path],
-    on_output: Callable[[bytes], object],
-    *,
-    environment: Mapping[str, str] | None,
-    inherit: Sequence[int],
-) -> Finished:
+_Output = Generator[bytes, None, Finished]
+"""What a program writes; its end is the value."""
+
+
+def _drain(output: _Output, take: Callable[[bytes], object]) -> Finished:
+    with closing(output):
+        while True:
+            try:
+                piece = next(output)
+            except StopIteration as end:
+                finished: Finished = end.value
+                return finished
+            take(piece)
+
+
+def _keep(output: bytearray, chunk: bytes) -> None:
+    output += chunk[: MAX_OUTPUT_SIZE + 1 - len(output)]
+
+
+def _lines(
+    argv: Sequence[str | Path], environment: Mapping[str, str] | None, inherit: Sequence[int]
+) -> _Output:
+    rest = bytearray()
+    with closing(_chunks(argv, environment, inherit)) as chunks:
+        while True:
+            try:
+                chunk = next(chunks)
+            except StopIteration as end:
+                if rest:
+                    yield bytes(rest)
+                finished: Finished = end.value
+                return finished
+            rest += chunk
+            *lines, tail = rest.split(b"\n") if b"\n" in chunk else (rest,)
+            yield from map(bytes, lines)
+            rest = tail
+            if len(rest) > MAX_LINE_SIZE:
+                subject = Path(argv[0]).name
+                raise HostError(
+                    f"run {subject}: expected lines of at most {MAX_LINE_SIZE} bytes, got more"
+                )
+
+
+def _chunks(
+    argv: Sequence[str | Path], environment: Mapping[str, str] | None, inherit: Sequence[int]
+) -> _Output:
+    """Run a program; it is killed if nobody reads on."""
     words = [str(word) for word in argv]
     with os_errors("run", Path(words[0]).name):
         process = subprocess.Popen(  # noqa: S603  a list, and no shell
@@ -168,10 +210,15 @@ def _run(
             # Between fork and exec other threads' locks would stay locked for ever.
             preexec_fn=_die_with_parent if threading.active_count() == 1 else None,
         )
-    with process, ExitStack() as stack:
-        stack.callback(process.kill)  # nothing once it has ended
-        errors = _read_both(process, on_output)
-        return Finished(status=process.wait(), errors=errors)
+    errors = bytearray()
+    with process:
+        try:
+            yield from _read_chunks(process, errors)
+            status = process.wait()
+        except BaseException:
+            process.kill()
+            raise
+    return Finished(status=status, errors=bytes(errors))
 
 
 _PR_SET_PDEATHSIG = 1
@@ -192,13 +239,12 @@ def _clean_environment() -> dict[str, str]:
     return {**kept, "PATH": _search_path(), "LC_ALL": "C"}
 
 
-def _read_both(process: "subprocess.Popen[bytes]", on_output: Callable[[bytes], object]) -> bytes:
-    """Hand on the output; the last bytes of the errors, the rest of which is dropped.
+def _read_chunks(process: "subprocess.Popen[bytes]", errors: bytearray) -> Iterator[bytes]:
+    """The output, piece by piece; `errors` is left with the last bytes of the errors.
 
     What the program leaves running may hold its output open: once the program has ended, only
     what it has written by then is read.
     """
-    errors = bytearray()
     with selectors.DefaultSelector() as selector:
         for stream in (process.stdout, process.stderr):
             if stream is not None:
@@ -213,11 +259,10 @@ def _read_both(process: "subprocess.Popen[bytes]", on_output: Callable[[bytes], 
                 if not chunk:
                     selector.unregister(key.fileobj)
                 elif key.fileobj is process.stdout:
-                    on_output(chunk)
+                    yield chunk
                 else:
                     errors += chunk
                     del errors[:-_ERRORS_SIZE]
-    return bytes(errors)
 
 
 def _reason(errors: bytes) -> str:

@@ -32,6 +32,8 @@ class Partition:
     file_system: FileSystem | None = None
     uuid: str = ""
     """PARTUUID: of a GPT lower case with hyphens, of an MBR such as "1a2b3c4d-01"."""
+    is_bootable: bool = False
+    """An MBR's active partition; with a GPT, the one for boot code of BIOS (attribute bit 2)."""
 
     @property
     def end(self) -> int:
@@ -58,6 +60,18 @@ class Disk:
     def root(self) -> Partition:
         """The partition of the root file system."""
         return next(one for one in self.partitions if one.role is PartitionRole.ROOT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What files need of a file system."""
+
+    size: int = 0
+    """Bytes of whole blocks of 4 KiB: files' data, and one for each directory."""
+    inode_count: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(size=self.size + other.size, inode_count=self.inode_count + other.inode_count)
 
 
 class Firmware(StrEnum):

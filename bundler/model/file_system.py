@@ -34,3 +34,5 @@ class FileSystem:
     """Bytes; 0: the program's default."""
     inode_size: int = 0
     """Bytes; 0: the program's default."""
+    inode_count: int = 0
+    """Least number of inodes of an ext file system; 0: the program's default."""

@@ -5,20 +5,15 @@ in place: the file keeps its size, so that nothing of the file system but the fi
 is touched.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from bundler.codec.disk import file_system_offsets
 from bundler.codec.ext import ExtFileSystem, StoredFile
+from bundler.codec.fstab import MAX_FSTAB_SIZE
 from bundler.errors import InputError
-
-MAX_FSTAB_SIZE = 64 * 1024
-"""Most bytes of a file that is looked at; our choice."""
-
-_INSTANCE_STORE = re.compile(rb"/dev/(?:sd|xvd)[b-e][0-9]*|(?:LABEL=)?\S*ephemeral\S*")
-"""Devices of instance store volumes.  Source: EC2 user guide, device names."""
+from bundler.model.instance_store import is_instance_store_name
 
 Read = Callable[[int, int], bytes]
 """read(offset, size): bytes of the image; fewer at its end."""
@@ -94,7 +89,7 @@ def _is_ephemeral(line: bytes) -> bool:
     words = line.split(maxsplit=1)
     if not words or words[0].startswith(b"#"):
         return False
-    return _INSTANCE_STORE.fullmatch(words[0]) is not None
+    return is_instance_store_name(words[0].decode("latin-1"))
 
 
 def _read_behind(read: Read, start: int, offset: int, size: int) -> bytes:

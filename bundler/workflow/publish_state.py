@@ -96,12 +96,14 @@ class PublishState:
         source = head.get("source")
         if not isinstance(source, dict):
             return ""
-        for name, value in self._source.items():
-            if (was := source.get(name)) == value:
+        for name in {**source, **self._source}:  # one of them may have what the other has not
+            was, value = source.get(name), self._source.get(name)
+            if was == value:
                 continue
-            if name in ("mtime_ns", "snapshot_id"):  # numbers that tell nobody anything
-                return f"{_WORDS[name]} has changed since"
-            return f"{_WORDS[name]} has changed from {was} to {value}"
+            words = _WORDS.get(name, name)
+            if name in _NUMBERS:
+                return f"{words} has changed since"
+            return f"{words} has changed from {was} to {value}"
         try:
             wrapped = WrappedKey(key=bytes.fromhex(head["key"]), iv=bytes.fromhex(head["iv"]))
             run = EarlierRun(
@@ -188,7 +190,10 @@ _WORDS = {
     "deflater": "the compressor",
     "part_size": "the part size",
     "dig_holes": "--dig-holes",
+    "discard_free": "--discard-free, or what is free,",
 }
+_NUMBERS = frozenset(("mtime_ns", "snapshot_id", "discard_free"))
+"""What tells nobody anything by its value."""
 
 
 def _extents(pairs: list[tuple[int, int]], image_size: int) -> tuple[Extent, ...]:

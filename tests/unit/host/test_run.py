@@ -1,16 +1,21 @@
 import os
 import signal
+from collections.abc import Generator
 from pathlib import Path
 from types import FrameType
 
 import pytest
 
 from bundler.errors import HostError, MissingError
-from bundler.host.run import MAX_OUTPUT_SIZE, find_program, run
+from bundler.host.run import MAX_LINE_SIZE, MAX_OUTPUT_SIZE, find_program, run, run_lines
 
 
 def sh(script: str, *words: str | Path) -> bytes:
     return run((find_program("sh", package="dash"), "-c", script, "sh", *words))
+
+
+def sh_lines(script: str, *words: str | Path) -> Generator[bytes, None, None]:
+    return run_lines((find_program("sh", package="dash"), "-c", script, "sh", *words))
 
 
 def test_output_is_returned() -> None:
@@ -93,3 +98,36 @@ def test_interrupt_ends_the_program(tmp_path: Path) -> None:
         signal.signal(signal.SIGUSR1, before)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_lines_come_one_by_one_however_many() -> None:
+    lines = list(sh_lines("echo warning >&2; seq 300000; printf end"))
+    assert lines == [b"%d" % number for number in range(1, 300001)] + [b"end"]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [("", []), (r"\n", [b""]), (r"\n\na", [b"", b"", b"a"]), ("a b", [b"a b"])],
+)
+def test_lines_are_cut_where_they_end(text: str, lines: list[bytes]) -> None:
+    assert list(sh_lines(f"printf '{text}'")) == lines
+
+
+def test_lines_of_a_program_that_fails() -> None:
+    lines = sh_lines("echo one; echo no room >&2; exit 3")
+    assert next(lines) == b"one"
+    with pytest.raises(HostError, match=r"^run sh: expected exit status 0, got 3: no room$"):
+        next(lines)
+
+
+def test_a_line_beyond_the_bound() -> None:
+    with pytest.raises(HostError, match=f"lines of at most {MAX_LINE_SIZE} bytes, got more"):
+        list(sh_lines('head -c "$1" /dev/zero', str(MAX_LINE_SIZE + 1)))
+
+
+def test_who_wants_no_more_lines_ends_the_program() -> None:
+    lines = sh_lines("echo $$; exec yes")
+    number = int(next(lines))
+    lines.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(number, 0)
