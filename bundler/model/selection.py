@@ -43,7 +43,7 @@ class Selection:
     """Those of `left_out` that are secrets."""
     suspicious: Findings
     """What is copied though it may be secret, or could not be looked at as a whole."""
-    emptied: tuple[bytes, ...]
-    """Relative paths of files that are copied and must be emptied then."""
+    emptied: tuple[str, ...]
+    """Absolute paths in the volume of files that are copied and must be emptied then."""
     vanished_count: int
     """Files that were gone, or had become something else, when they were looked at."""

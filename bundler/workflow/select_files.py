@@ -113,7 +113,7 @@ class _Walk:
         self.ahead = [_Ahead(b"", self._boundaries.get(b"", "/"))]
         self._usage = UsageTally(boundaries)
         self._left_out, self._secrets, self._suspicious = _Tally(), _Tally(), _Tally()
-        self._emptied: list[bytes] = []
+        self._emptied: list[str] = []
         self._vanished_count = 0
         self._buffer = bytearray()
         self._given_back: set[bytes] = set()
@@ -260,7 +260,7 @@ class _Walk:
         self._usage.add(here.mount_point, entry.state)
         is_emptied = path in EMPTIED_PATHS and self._rules.empties
         if is_emptied and stat.S_ISREG(entry.state.st_mode) and entry.state.st_size:
-            self._emptied.append(path)
+            self._emptied.append("/" + os.fsdecode(path))
         self._buffer += b"./" + path + b"\0"
         self._write()
 
