@@ -81,8 +81,8 @@ class Console:
         self._say(f"ami-bundler: {message}")
 
     @contextmanager
-    def task(self, label: str, total: int) -> Iterator[Advance]:
-        """A progress bar in bytes, on terminals only (workflow/ports.py, Progress)."""
+    def task(self, label: str, total: int, *, unit: str = "B") -> Iterator[Advance]:
+        """A progress bar in bytes or `unit`, on terminals only (workflow/ports.py, Progress)."""
         if self.is_quiet or not self.stderr.isatty():
             yield lambda size: None
             return
@@ -91,8 +91,8 @@ class Console:
         with tqdm(
             desc=printable(label),
             total=total or None,
-            unit="B",
-            unit_scale=True,
+            unit=unit if unit == "B" else f" {unit}",
+            unit_scale=unit == "B",
             unit_divisor=1024,
             file=self.stderr,
         ) as bar:

@@ -16,8 +16,8 @@ Advance = Callable[[int], object]
 class Progress(Protocol):
     """Tells a person how far the work is."""
 
-    def task(self, label: str, total: int) -> AbstractContextManager[Advance]:
-        """Begin a task of `total` bytes (0: not known); call the result with bytes done."""
+    def task(self, label: str, total: int, *, unit: str = "B") -> AbstractContextManager[Advance]:
+        """Begin a task of `total` bytes, or `unit`; 0: not known.  Call the result with those done."""
 
 
 class PartSink(Protocol):

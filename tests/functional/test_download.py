@@ -36,7 +36,9 @@ class Steps:
     totals: list[int] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
 
-    def task(self, label: str, total: int) -> AbstractContextManager[Callable[[int], object]]:
+    def task(
+        self, label: str, total: int, *, unit: str = "B"
+    ) -> AbstractContextManager[Callable[[int], object]]:
         assert label == "downloading disk"
         self.totals.append(total)
         return nullcontext(self.sizes.append)

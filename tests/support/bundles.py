@@ -222,7 +222,7 @@ class CountingProgress:
     done: int = 0
 
     @contextmanager
-    def task(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
+    def task(self, label: str, total: int, *, unit: str = "B") -> Iterator[Callable[[int], None]]:
         assert label
         self.totals.append(total)
 
