@@ -109,7 +109,9 @@ def _read_ext(device: Path) -> tuple[tuple[str, ...], int, int]:
     words = values.get("Filesystem features", "").split()
     features = tuple(word for word in words if re.fullmatch(r"\w+", word) and word not in _STATES)
     sizes = (values.get("Block size", ""), values.get("Inode size", ""))
-    block_size, inode_size = (int(size) if re.fullmatch(r"[0-9]{1,6}", size) else 0 for size in sizes)
+    block_size, inode_size = (
+        int(size) if re.fullmatch(r"[0-9]{1,6}", size) else 0 for size in sizes
+    )
     return features, block_size, inode_size
 
 

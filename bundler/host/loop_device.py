@@ -31,9 +31,7 @@ _CONFIG = struct.Struct("<II232s64x")
 
 
 @contextmanager
-def attach(
-    file: int, *, offset: int = 0, size: int = 0, read_only: bool = False
-) -> Iterator[Path]:
+def attach(file: int, *, offset: int = 0, size: int = 0, read_only: bool = False) -> Iterator[Path]:
     """The `size` bytes at `offset` of an open file as a device; size 0: up to the file's end.
 
     The file needs no name.  The kernel frees the device when nobody has it open and nothing of
@@ -59,9 +57,7 @@ def read_only_loop(file: int, offset: int, size: int) -> Iterator[int]:
 
 
 @contextmanager
-def _attached(
-    file: int, *, offset: int, size: int, read_only: bool
-) -> Iterator[tuple[int, Path]]:
+def _attached(file: int, *, offset: int, size: int, read_only: bool) -> Iterator[tuple[int, Path]]:
     flags = _AUTOCLEAR | (_READ_ONLY if read_only else 0)
     info = _INFO.pack(0, 0, 0, offset, size, 0, 0, 0, flags, b"", b"", b"", b"")
     try:
