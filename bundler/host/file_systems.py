@@ -92,7 +92,7 @@ def _probe(device: Path) -> dict[str, str]:
 
 def _decode(encoded: str) -> str:
     """Undo blkid's \\xHH."""
-    data = encoded.encode(errors="surrogateescape")
+    data = encoded.encode("utf-8", "surrogateescape")
     plain = re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes.fromhex(found[1].decode()), data)
     return plain.decode(errors="surrogateescape")
 

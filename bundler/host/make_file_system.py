@@ -22,8 +22,21 @@ _MAX_LABEL_SIZES = {
 """Bytes.  Source: mke2fs(8), mkfs.xfs(8), mkfs.btrfs(8), mkfs.fat(8)."""
 
 _NOT_KEPT = frozenset(
-    # Of other devices, of a running state, or of files that rsync copies as plain ones.
-    ["encrypt", "journal_dev", "mmp", "needs_recovery", "orphan_present", "project", "quota", "shared_blocks", "snapshot_bitmap", "stable_inodes", "verity"]
+    (
+        # Of other devices, or of a file system in use.
+        "journal_dev",
+        "mmp",
+        "needs_recovery",
+        "orphan_present",
+        "shared_blocks",
+        "snapshot_bitmap",
+        # Of files that rsync copies as plain ones, or of what it does not copy.
+        "encrypt",
+        "project",
+        "quota",
+        "stable_inodes",
+        "verity",
+    )
 )
 """Features of ext file systems that an image does without."""
 
@@ -151,12 +164,11 @@ def _make_xfs(target: Path, wanted: FileSystem, notes: list[str]) -> None:
     mkfs = find_program("mkfs.xfs", package="xfsprogs")
     usage = _try((mkfs,)).errors.decode(errors="replace")  # it lists the options that it knows
     features = wanted.features
-    has_crc = "crc" in features
     argv = (mkfs, "-q", "-f", "-K")
-    if features and not has_crc:
-        if _try((*argv, "-N", *_xfs_options(wanted, usage), target)).status:
-            notes.append("xfs: this mkfs.xfs makes no version 4 any more; made version 5 instead")
-            wanted = replace(wanted, features=(), inode_size=0)
+    is_old = bool(features) and "crc" not in features
+    if is_old and _try((*argv, "-N", *_xfs_options(wanted, usage), target)).status:
+        notes.append("xfs: this mkfs.xfs makes no version 4 any more; made version 5 instead")
+        wanted = replace(wanted, features=(), inode_size=0)
     notes.extend(
         f"xfs: mkfs.xfs knows no feature {one!r}; left out"
         for one in wanted.features
