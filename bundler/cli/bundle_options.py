@@ -158,12 +158,12 @@ def add_bundle_options(parser: argparse.ArgumentParser) -> None:
 
 def bundle_spec(
     arguments: argparse.Namespace,
-    source: BundleSource,
+    source: BundleSource | None,
     name: str,
     account: str,
     console: Console,
 ) -> BundleSpec:
-    """The bundle that the options describe.
+    """The bundle that the options describe; without a `source` the architecture may be wrong.
 
     Raises:
         UsageError: an argument that no bundle can have.
@@ -203,9 +203,11 @@ def check_format(arguments: argparse.Namespace, source: BundleSource) -> None:
         check_raw(find_format(source), source.label)
 
 
-def _architecture(arguments: argparse.Namespace, source: BundleSource) -> Architecture:
+def _architecture(arguments: argparse.Namespace, source: BundleSource | None) -> Architecture:
     if arguments.arch:
         return choice("--arch", arguments.arch, Architecture)
+    if source is None:
+        return DEFAULT_ARCHITECTURE
     detected = detect_architecture(source)
     _logger.info("architecture: %s", detected or f"not found in the image: {DEFAULT_ARCHITECTURE}")
     return detected or DEFAULT_ARCHITECTURE

@@ -26,7 +26,7 @@ from bundler.cli.options import (
 from bundler.cli.publish import add_state_option
 from bundler.cli.selection_options import add_selection_options
 from bundler.cli.upload import add_bucket_options
-from bundler.cli.volume_image import planned_image, scratch_directory
+from bundler.cli.volume_image import enter_own_namespace, planned_image, scratch_directory
 from bundler.cli.volume_options import add_volume_options, image_options
 from bundler.cli.volume_report import add_report_option, describe_plan, keep_report, plan_facts
 from bundler.cli.volume_room import check_rooms
@@ -39,7 +39,6 @@ from bundler.host.image_file import ImageSource
 from bundler.host.processors import processor_count
 from bundler.model.file_name import manifest_name
 from bundler.workflow.bundle_image import (
-    Bundle,
     BundleKeys,
     BundlePlan,
     BundleSpec,
@@ -47,6 +46,7 @@ from bundler.workflow.bundle_image import (
     plan_bundle,
 )
 from bundler.workflow.bundle_source import BundleSource
+from bundler.workflow.detect_architecture import detect_architecture
 from bundler.workflow.image_options import ImageOptions
 from bundler.workflow.image_volume import FilledImage, VolumePlan
 from bundler.workflow.keys import new_bundle_key
@@ -97,13 +97,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Image a volume, and bundle the image."""
     _check(arguments)
-    options = image_options(arguments)
+    options = image_options(arguments, may_mount=enter_own_namespace(arguments.volume))
     if arguments.dry_run:
         with planned_image(arguments, options, (), console) as planned:
             return Result(text=describe_plan(planned), facts=plan_facts(planned))
     if arguments.clone_only:
         return _clone(arguments, options, console)
-    arguments = inherit(arguments, console)
+    if arguments.inherit or arguments.volume.resolve() == Path("/"):
+        # Another tree is no copy of what this instance was launched from.
+        arguments = inherit(arguments, console)
     keys = bundle_keys(arguments, console)
     spec = bundle_spec(arguments, None, arguments.name, find_account(arguments), console)
     if arguments.location:
@@ -201,15 +203,11 @@ def _opened_image(
 ) -> Iterator[BundlePlan]:
     with ExitStack() as stack:
         opened = ImageSource.open(Path(f"/proc/self/fd/{file.fileno()}"))
-        image = replace(
-            stack.enter_context(opened), path=Path(f"the image of {plan.volume.path}")
-        )
+        image = replace(stack.enter_context(opened), path=Path(f"the image of {plan.volume.path}"))
         source: BundleSource = image
         if arguments.consume:
             source = stack.enter_context(ConsumingSource.open(image))
-        yield plan_bundle(
-            source, dig_holes=arguments.dig_holes, allow_large=arguments.allow_large
-        )
+        yield plan_bundle(source, dig_holes=arguments.dig_holes, allow_large=arguments.allow_large)
 
 
 def _with_architecture(

@@ -3,7 +3,6 @@
 import argparse
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import BinaryIO
 
 from bundler.cli.console import Console
 from bundler.cli.selection_options import selection_rules
-from bundler.errors import HostError, UsageError
+from bundler.errors import HostError
 from bundler.host.files import scratch_file
 from bundler.host.mounts import enter_mount_namespace
 from bundler.model.bundle import MIB
@@ -67,6 +66,26 @@ def scratch_directory(arguments: argparse.Namespace) -> Path:
     return Path(os.environ.get("TMPDIR") or "/var/tmp")  # noqa: S108  no name in it is guessed
 
 
+def enter_own_namespace(volume: Path) -> bool:
+    """Keep our mounts to ourselves; whether this process may mount at all.
+
+    To be called before files are opened: one that is opened outside gets no name inside.
+
+    Raises:
+        HostError: it may not, and the running root volume cannot be imaged without.
+    """
+    try:
+        enter_mount_namespace()
+    except HostError as error:
+        if volume.resolve() == Path("/"):
+            raise HostError(
+                f"image the volume /: expected to be root (CAP_SYS_ADMIN): {error}"
+            ) from error
+        _logger.info("%s: the tree is imaged without mounts", error)
+        return False
+    return True
+
+
 @contextmanager
 def planned_image(
     arguments: argparse.Namespace,
@@ -82,21 +101,11 @@ def planned_image(
         MissingError, InputError, HostError: the volume cannot be imaged.
     """
     scratch = scratch_directory(arguments)
-    try:
-        enter_mount_namespace()
-    except HostError as error:
-        if options.volume.resolve() == Path("/"):
-            raise HostError(
-                f"image the volume /: expected to be root (CAP_SYS_ADMIN): {error}"
-            ) from error
-        is_root = False
-    else:
-        is_root = True
-    inside = [] if is_root else mounts_inside(options.volume)
+    inside = [] if options.may_mount else mounts_inside(options.volume)
     rules = selection_rules(arguments, options.volume, own=(*own, *inside))
     with ExitStack() as stack:
         paths = stack.enter_context(scratch_file(scratch))
-        if is_root:
+        if options.may_mount:
             # These are written to while a file system may be frozen.
             writers = [scratch, *filter(None, (arguments.destination, arguments.state_dir))]
             planned = planned_volume(options, rules, paths, writers=writers, progress=console)

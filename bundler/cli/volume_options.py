@@ -4,12 +4,12 @@ import argparse
 from pathlib import Path
 
 from bundler.cli.options import choice, parse_path
+from bundler.codec.fstab import MAX_FSTAB_SIZE
 from bundler.errors import UsageError
 from bundler.host.files import read_bounded
 from bundler.model.bundle import MIB
 from bundler.model.disk import Firmware
 from bundler.model.partition_table import PartitionScheme
-from bundler.codec.fstab import MAX_FSTAB_SIZE
 from bundler.workflow.image_options import ImageOptions, SnapshotKind
 
 AUTO = "auto"
@@ -97,7 +97,7 @@ def add_volume_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def image_options(arguments: argparse.Namespace) -> ImageOptions:
+def image_options(arguments: argparse.Namespace, *, may_mount: bool) -> ImageOptions:
     """What the options ask for.
 
     Raises:
@@ -106,6 +106,7 @@ def image_options(arguments: argparse.Namespace) -> ImageOptions:
     """
     return ImageOptions(
         volume=arguments.volume,
+        may_mount=may_mount,
         includes_all_mounts=arguments.all,
         freezes=arguments.freeze,
         snapshot=choice("--snapshot", arguments.snapshot, SnapshotKind),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bundler.errors import HostError
 from bundler.host.files import os_errors
-from bundler.host.run import failure, find_program, run, run_lines
+from bundler.host.run import failure, find_program, run, run_to_end
 from bundler.model.file_system import FileSystem, FileSystemType
 
 _NOTHING_FOUND, _AMBIGUOUS = 2, 8
@@ -81,7 +81,7 @@ def _probe(device: Path) -> dict[str, str]:
 
     # Of the formats this one alone loses no byte of a label: what is odd is written as \xHH.
     argv = (find_program("blkid", package="util-linux"), "-p", "-o", "udev", "--", device)
-    finished = run_lines(argv, keep)
+    finished = run_to_end(argv, keep)
     if finished.status == _AMBIGUOUS:
         raise HostError(f"look for a file system on {device}: expected one, got signs of several")
     if finished.status not in (0, _NOTHING_FOUND):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bundler.errors import HostError
 from bundler.host.file_systems import read_file_system
-from bundler.host.run import Finished, find_program, run, run_lines
+from bundler.host.run import Finished, find_program, run, run_to_end
 from bundler.model.file_system import FileSystem, FileSystemType
 
 _MAX_LABEL_SIZES = {
@@ -117,6 +117,8 @@ def ext_options(wanted: FileSystem) -> tuple[str, ...]:
         options += ["-I", str(wanted.inode_size)]
     if wanted.block_size:
         options += ["-b", str(wanted.block_size)]
+    if wanted.inode_count:
+        options += ["-N", str(wanted.inode_count)]
     return tuple(options)
 
 
@@ -124,7 +126,7 @@ def _make_ext(target: Path, wanted: FileSystem, notes: list[str]) -> None:
     mke2fs = find_program("mke2fs", package="e2fsprogs")
     extended = "nodiscard,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0"
     options = (*ext_options(wanted), "-E")
-    dry = (mke2fs, "-n", *options)
+    dry: tuple[str | Path, ...] = (mke2fs, "-n", *options)
     prezeroed = f"{extended},assume_storage_prezeroed=1"  # since 1.47.0
     if _try((*dry, prezeroed, target)).status == 0:
         extended = prezeroed
@@ -227,4 +229,4 @@ def _make_vfat(target: Path, wanted: FileSystem, notes: list[str]) -> None:
 
 
 def _try(argv: Sequence[str | Path]) -> Finished:
-    return run_lines(argv, lambda line: None)
+    return run_to_end(argv, lambda line: None)

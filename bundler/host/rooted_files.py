@@ -107,6 +107,15 @@ class RootedFiles:
         with os_errors("list", self._told(path)), self._directory(path) as descriptor:
             return () if descriptor is None else _names(descriptor)
 
+    def read_start(self, path: str, size: int) -> bytes | None:
+        """At most `size` bytes at the start of a regular file; None where there is none.
+
+        Raises:
+            HostError: it cannot be read.
+        """
+        with os_errors("read", self._told(path)), self._opened(path, os.O_RDONLY) as descriptor:
+            return None if descriptor is None else os.read(descriptor, size)
+
     def is_file(self, path: str) -> bool:
         """Whether there is a regular file, perhaps by way of links.
 

@@ -4,13 +4,13 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from bundler.codec.fstab import MAX_FSTAB_SIZE
 from bundler.errors import HostError
 from bundler.host.rooted_files import RootedFiles
 from bundler.host.run import failure, run_to_end
 from bundler.model.disk import Disk
 from bundler.model.volume import Volume
 from bundler.workflow.adapt_fstab import adapt_fstab, check_fstab, generate_fstab, note_mappings
-from bundler.codec.fstab import MAX_FSTAB_SIZE
 from bundler.workflow.image_options import ImageOptions
 
 FSTAB = "/etc/fstab"

@@ -24,6 +24,8 @@ class ImageOptions:
     """What is imaged, and what the image shall be."""
 
     volume: Path
+    may_mount: bool
+    """Whether this process may; else a tree is imaged into one file system, by a copy of it."""
     includes_all_mounts: bool
     """Whether what is mounted below it from other disks and the network is copied as well."""
     freezes: bool

@@ -1,6 +1,5 @@
 """A directory tree to an image of one ext file system, with no right that any user has not."""
 
-import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,17 +11,18 @@ from bundler.host.root_tree import build_ext_image
 from bundler.host.rooted_files import RootedFiles
 from bundler.host.rsync import copy_files, find_rsync
 from bundler.host.staging import staging_directory
-from bundler.model.disk import Disk
 from bundler.model.file_system import FileSystem, FileSystemType
 from bundler.model.volume import SourceMount, Volume
 from bundler.workflow.boot_loader import find_boot_loaders, install_boot_loader
+from bundler.workflow.detect_architecture import tree_architecture
 from bundler.workflow.finish_image import finish_files, run_script
 from bundler.workflow.image_options import ImageOptions, SnapshotKind
 from bundler.workflow.image_volume import FilledImage, VolumePlan
 from bundler.workflow.mounted_image import MountedImage
 from bundler.workflow.plan_disk import plan_disk
 from bundler.workflow.ports import Progress
-from bundler.workflow.select_files import SelectionRules, select_files
+from bundler.workflow.select_files import select_files
+from bundler.workflow.selection_rules import SelectionRules
 
 LABEL = "root"
 """Of the file system."""
@@ -62,9 +62,14 @@ def plan_tree(
         size=options.size,
         allow_large=options.allow_large,
     )
-    loaders = find_boot_loaders(path)
     return VolumePlan(
-        volume=volume, view=path, loaders=loaders, selection=selection, disk=disk, notes=()
+        volume=volume,
+        view=path,
+        loaders=find_boot_loaders(path),
+        architecture=tree_architecture(RootedFiles(root=path)),
+        selection=selection,
+        disk=disk,
+        notes=(),
     )
 
 

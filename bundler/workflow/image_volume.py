@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from bundler.errors import MissingError, UsageError
+from bundler.errors import UsageError
 from bundler.host.btrfs_snapshot import nested_subvolumes, snapshot
 from bundler.host.file_systems import read_file_system
 from bundler.host.files import os_errors
@@ -21,10 +21,13 @@ from bundler.host.rsync import Vanished, copy_files, find_rsync
 from bundler.model.boot_loader import BootLoader, BootLoaders
 from bundler.model.disk import Disk, Firmware
 from bundler.model.file_system import FileSystemType
+from bundler.model.image import Architecture
 from bundler.model.partition_table import PartitionScheme
+from bundler.model.selection import Selection
 from bundler.model.volume import SourceMount, Volume
 from bundler.workflow.boot_loader import find_boot_loaders, firmwares, install_boot_loader
 from bundler.workflow.build_image import build_image
+from bundler.workflow.detect_architecture import tree_architecture
 from bundler.workflow.finish_image import finish_files, run_script
 from bundler.workflow.image_options import ImageOptions, SnapshotKind
 from bundler.workflow.initramfs import check_initramfs
@@ -32,7 +35,8 @@ from bundler.workflow.mounted_image import MountedImage
 from bundler.workflow.plan_disk import ESP_POINT, plan_disk
 from bundler.workflow.ports import Progress
 from bundler.workflow.read_volume import read_volume, volume_notes
-from bundler.workflow.select_files import Selection, SelectionRules, select_files
+from bundler.workflow.select_files import select_files
+from bundler.workflow.selection_rules import SelectionRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,8 @@ class VolumePlan:
     view: Path
     """The volume's own file systems, without what else is mounted on them."""
     loaders: BootLoaders
+    architecture: Architecture | None
+    """What its programs are built for; None: not known."""
     selection: Selection
     disk: Disk
     notes: tuple[str, ...]
@@ -88,9 +94,9 @@ def planned_volume(
         view = place / "volume"
         view.mkdir()
         if options.freezes:
-            points = [Path(mount.mount_point) for mount in reversed(volume.mounts)]
-            check_may_freeze(points, writers)
-            stack.enter_context(frozen(points))
+            frozen_points = [Path(mount.mount_point) for mount in reversed(volume.mounts)]
+            check_may_freeze(frozen_points, writers)
+            stack.enter_context(frozen(frozen_points))
         notes = _bind(options, volume, view, stack)
         loaders = find_boot_loaders(view)
         points = {ESP_POINT, *(mount.path for mount in volume.mounts)}
@@ -99,6 +105,7 @@ def planned_volume(
             volume=volume,
             view=view,
             loaders=loaders,
+            architecture=tree_architecture(RootedFiles(root=view)),
             selection=selection,
             disk=_plan(options, volume, loaders, selection),
             notes=(*volume_notes(volume), *notes),
