@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bundler.host.run import Finished, find_program, run, run_lines
+from bundler.host.run import Finished, find_program, run, run_to_end
 from bundler.model.file_system import FileSystem
 
 PACKAGE = "e2fsprogs"
@@ -123,4 +123,4 @@ class _DryRun:
 
     def _run(self, words: Sequence[str]) -> Finished:
         argv = (self.mke2fs, "-n", "-q", "-F", *words, self.target)
-        return run_lines(argv, lambda _: None, inherit=self.inherit)
+        return run_to_end(argv, lambda _: None, inherit=self.inherit)

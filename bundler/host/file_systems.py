@@ -13,7 +13,7 @@ from bundler.errors import HostError
 from bundler.host.block_devices import ThisMachine
 from bundler.host.ext_file_system import mke2fs_argv, read_ext
 from bundler.host.files import os_errors
-from bundler.host.run import failure, find_program, run, run_lines
+from bundler.host.run import failure, find_program, run, run_to_end
 from bundler.host.xfs_file_system import mkfs_xfs_argv, read_xfs
 from bundler.model.bundle import MIB
 from bundler.model.file_system import FileSystem, FileSystemType
@@ -143,7 +143,7 @@ def _make_btrfs(target: Path, wanted: FileSystem) -> tuple[FileSystem, tuple[str
     is_known = (_KNOWN_BTRFS / wanted.uuid).exists()
     if not is_known:
         own = [*argv, "-U", wanted.uuid, target]
-        finished = run_lines(own, lambda _: None)
+        finished = run_to_end(own, lambda _: None)
         if not finished.status:
             return wanted, ()
         if b"non-unique" not in finished.errors:

@@ -139,3 +139,19 @@ def _configure_in_steps(device: int, file: int, status: bytes) -> None:
     except OSError:
         fcntl.ioctl(device, _CLR_FD)
         raise
+
+
+@contextmanager
+def read_only_loop(file: int, offset: int, size: int) -> Iterator[int]:
+    """The descriptor of a loop device of a piece of a file, for programs that know no offset.
+
+    Raises:
+        MissingError, HostError: as attach().
+    """
+    with attach(file, offset=offset, size=size, read_only=True) as path:
+        with os_errors("read", path):
+            device = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield device
+        finally:
+            os.close(device)

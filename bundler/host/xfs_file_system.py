@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from bundler.host.run import find_program, run, run_lines
+from bundler.host.run import find_program, run, run_to_end
 from bundler.model.file_system import FileSystem
 
 PACKAGE = "xfsprogs"
@@ -100,6 +100,6 @@ def mkfs_xfs_argv(target: Path, wanted: FileSystem) -> tuple[list[str | Path], t
 
 def _known_features(program: Path) -> tuple[str, ...]:
     """Those of ours that it has, as its usage tells."""
-    finished = run_lines((program, "--help"), lambda _: None)
+    finished = run_to_end((program, "--help"), lambda _: None)
     words = set(re.findall(rb"(\w+)=0\|1", finished.errors))
     return tuple(name for name in _NAMES.values() if name.encode() in words)

@@ -12,10 +12,9 @@ from typing import BinaryIO
 from bundler.codec.disk_layout import render_table
 from bundler.errors import HostError
 from bundler.host.esp import fill_vfat
-from bundler.host.file_systems import mount_options
+from bundler.host.file_systems import make_file_system, mount_options
 from bundler.host.files import os_errors
 from bundler.host.loop_device import attach
-from bundler.host.make_file_system import make_file_system
 from bundler.host.mounts import in_memory, mounted, trim
 from bundler.model.disk import Disk, Partition, PartitionRole
 from bundler.workflow.mounted_image import MountedImage

@@ -1,5 +1,6 @@
 """A directory tree to an image of one ext file system, with no right that any user has not."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -7,7 +8,7 @@ from bundler.codec.mountinfo import parse_mountinfo
 from bundler.errors import UsageError
 from bundler.host.block_devices import ThisMachine
 from bundler.host.files import os_errors
-from bundler.host.root_tree import build_ext_image
+from bundler.host.root_tree import build_ext_image, source_date_epoch
 from bundler.host.rooted_files import RootedFiles
 from bundler.host.rsync import copy_files, find_rsync
 from bundler.host.staging import staging_directory
@@ -117,8 +118,13 @@ def fill_tree_image(
         if wanted is None:
             raise RuntimeError("a plan has a root file system")
         with progress.task("file system", 0):
-            build_ext_image(file, root, wanted, plan.disk.size)
-    return FilledImage(disk=plan.disk, vanished=vanished, notes=notes)
+            epoch = source_date_epoch()
+            made, more = build_ext_image(
+                file, root, wanted, plan.disk.size, name=LABEL, epoch=epoch
+            )
+    partition = replace(plan.disk.root, file_system=made)
+    disk = replace(plan.disk, partitions=(partition,))
+    return FilledImage(disk=disk, vanished=vanished, notes=(*notes, *more))
 
 
 def _check(options: ImageOptions) -> None:
