@@ -166,8 +166,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         name = arguments.bundle_name or opened.name
         spec = bundle_spec(arguments, source, name, find_account(arguments), console)
         source = discard_free(arguments, source, console)
-        manifest = location.join(manifest_name(spec.name))
-        registration = published_registration(arguments, arguments.name, spec, manifest)
+        registration = published_registration(arguments, arguments.name, spec, location)
         registry = registry_of(cloud)
         state = _open_state(stack, arguments, console, source, spec, registration.location)
         earlier = None if arguments.no_resume else _load(state, source, keys, console)
@@ -252,15 +251,15 @@ def register_published(
 
 
 def published_registration(
-    arguments: argparse.Namespace, name: str, spec: BundleSpec, manifest: ImageLocation
+    arguments: argparse.Namespace, name: str, spec: BundleSpec, location: ImageLocation
 ) -> Registration:
-    """The AMI that the options describe.
+    """The AMI that the options describe, of the bundle in a prefix.
 
     Raises:
         UsageError: one is wrong, or does not fit the AMI.
     """
     registration = Registration(
-        location=manifest,
+        location=location.join(manifest_name(spec.name)),
         name=name,
         description=arguments.description,
         architecture=spec.architecture,

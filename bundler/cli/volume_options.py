@@ -4,12 +4,11 @@ import argparse
 from pathlib import Path
 
 from bundler.cli.options import choice, parse_path
-from bundler.codec.fstab import MAX_FSTAB_SIZE
 from bundler.errors import UsageError
-from bundler.host.files import read_bounded
 from bundler.model.bundle import MIB
 from bundler.model.disk import Firmware
 from bundler.model.partition_table import PartitionScheme
+from bundler.workflow.finish_image import load_fstab
 from bundler.workflow.image_options import ImageOptions, SnapshotKind
 
 AUTO = "auto"
@@ -166,4 +165,4 @@ def _program(path: Path | None) -> Path | None:
 
 
 def _fstab(path: Path | None) -> bytes | None:
-    return None if path is None else read_bounded(path, MAX_FSTAB_SIZE, "read fstab")
+    return None if path is None else load_fstab(path)

@@ -54,10 +54,9 @@ class StoreTarget:
         """
         location = parse_destination(arguments.location, arguments.command)
         cloud = open_cloud(arguments)
-        manifest = location.join(manifest_name(spec.name))
         registration = None
         if arguments.ami_name:
-            registration = published_registration(arguments, arguments.ami_name, spec, manifest)
+            registration = published_registration(arguments, arguments.ami_name, spec, location)
         if registration:
             find_taken_name(registry_of(cloud), registration, is_ours=False)
         prepare_bucket(arguments, cloud, location, console)
@@ -65,7 +64,11 @@ class StoreTarget:
         found = find_bundle(store, spec.name, force=arguments.force)
         warn_of_amis(cloud, location, found, console)
         return cls(
-            cloud=cloud, store=store, found=found, location=manifest, registration=registration
+            cloud=cloud,
+            store=store,
+            found=found,
+            location=location.join(manifest_name(spec.name)),
+            registration=registration,
         )
 
     def send(

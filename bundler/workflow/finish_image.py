@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bundler.codec.fstab import MAX_FSTAB_SIZE
 from bundler.errors import HostError
+from bundler.host.files import read_bounded
 from bundler.host.rooted_files import RootedFiles
 from bundler.host.run import failure, run_to_end
 from bundler.model.disk import Disk
@@ -21,6 +22,15 @@ OLD_FSTAB = "/etc/fstab.old"
 _MAPPINGS = ("/etc/crypttab", "/etc/mdadm/mdadm.conf", "/etc/mdadm.conf")
 
 _logger = logging.getLogger(__name__)
+
+
+def load_fstab(path: Path) -> bytes:
+    """An fstab of the user's, for an image.
+
+    Raises:
+        MissingError, InputError, HostError: it cannot be read.
+    """
+    return read_bounded(path, MAX_FSTAB_SIZE, "read fstab")
 
 
 def finish_files(
