@@ -14,6 +14,7 @@ from bundler.cli.bundle_options import (
     bundle_spec,
     find_account,
 )
+from bundler.cli.bundle_source import with_defaults
 from bundler.cli.console import Console, Result
 from bundler.cli.image import bundle_facts
 from bundler.cli.inherit import add_inherit_option, inherit
@@ -106,6 +107,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     if arguments.inherit or arguments.volume.resolve() == Path("/"):
         # Another tree is no copy of what this instance was launched from.
         arguments = inherit(arguments, console)
+    arguments = with_defaults(arguments)
     keys = bundle_keys(arguments, console)
     spec = bundle_spec(arguments, None, arguments.name, find_account(arguments), console)
     if arguments.location:

@@ -20,7 +20,7 @@ from bundler.cli.register import add_attribute_options
 from bundler.cli.upload import parse_destination
 from bundler.host.processors import processor_count
 from bundler.model.file_name import manifest_name
-from bundler.model.image import ImageLocation, VirtualizationType
+from bundler.model.image import ImageLocation
 from bundler.model.registration import Registration
 from bundler.workflow.bundle_image import Bundle, BundleKeys, BundlePlan, BundleSpec
 from bundler.workflow.publish import find_taken_name, publish_bundle
@@ -121,7 +121,7 @@ def add_ami_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--description", default="", metavar="TEXT", help="of the AMI")
     group.add_argument(
         "--virtualization-type",
-        default=VirtualizationType.HVM.value,
-        help="hvm (default) or paravirtual",
+        default="",
+        help="hvm or paravirtual (default: what is inherited, else hvm)",
     )
     add_attribute_options(parser)

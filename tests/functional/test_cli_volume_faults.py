@@ -46,7 +46,7 @@ def run(tree: Path, *more: str | Path, stand_in: tuple[str, str] = ("", "")) -> 
         write_script(tree.parent / "bin" / name, f'{text}\nexec {require_tool(name)} "$@"')
     path = f"{tree.parent / 'bin'}:{os.environ['PATH']}"
     out = tree.parent / "out"
-    return run_volume("--volume", tree, "-d", out, *KEYS, *more, PATH=path)
+    return run_volume("--volume", tree, "-d", out, *KEYS, *more, variables={"PATH": path})
 
 
 def check_nothing(tree: Path) -> None:

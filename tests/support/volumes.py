@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support.bundles import EC2_CERT, USER_CERT, USER_KEY
@@ -110,7 +111,11 @@ def describe_image(
     return found
 
 
-def run_volume(*arguments: str | Path, wrapper: tuple[str, ...] = (), **more: str) -> Outcome:
-    """ami-bundler volume, in a process of its own; `more` are variables of its environment."""
-    environment = cli_environment(**more)
+def run_volume(
+    *arguments: str | Path,
+    wrapper: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
+) -> Outcome:
+    """ami-bundler volume, in a process of its own, with more variables in its environment."""
+    environment = cli_environment(**(variables or {}))
     return run_cli("volume", *arguments, wrapper=wrapper, environment=environment)
