@@ -144,12 +144,6 @@ def add_bundle_options(parser: argparse.ArgumentParser) -> None:
         help="read the image first and make its runs of zeros holes",
     )
     group.add_argument(
-        "--discard-free",
-        action="store_true",
-        help="leave out what is in free blocks of ext2, ext3, ext4 and xfs, such as of files that "
-        "were deleted; the image file is not changed",
-    )
-    group.add_argument(
         "--allow-large",
         action="store_true",
         help="take images over 10 GiB, EC2's limit; for private clouds",

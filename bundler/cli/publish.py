@@ -27,7 +27,7 @@ from bundler.cli.cloud import (
     warn_of_amis,
 )
 from bundler.cli.console import Console, Result
-from bundler.cli.discard_option import discard_free
+from bundler.cli.discard_option import add_discard_option, discard_free
 from bundler.cli.image import bundle_facts
 from bundler.cli.options import (
     add_cloud_options,
@@ -99,6 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_resume_option(parser)
     add_state_option(parser)
     add_bundle_options(parser)
+    add_discard_option(parser)
     add_key_options(parser)
     add_transfer_options(parser)
     add_cloud_options(parser)

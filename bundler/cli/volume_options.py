@@ -31,7 +31,7 @@ def add_volume_options(parser: argparse.ArgumentParser) -> None:
         "--all",
         "-a",
         action="store_true",
-        help="copy what is mounted below it from other disks, too, network file systems included",
+        help="copy what is mounted below it from other disks, too; never from the network",
     )
     group.add_argument(
         "--freeze",
