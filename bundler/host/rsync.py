@@ -88,10 +88,11 @@ def _describe(source: Path, finished: Finished, said: bytes) -> str:
     """What to say of a failure: the first thing that went wrong, not the summary at the end."""
     lines = finished.errors.decode(errors="replace").splitlines()
     causes = [line for line in lines if line.strip() and not line.startswith("rsync error: ")]
-    told = (causes or [said.decode(errors="replace")])[0] or (lines or ["no message"])[0]
+    whole = [line for line in causes if line.startswith("rsync: ")]  # the first may be cut
+    told = (whole or causes or [said.decode(errors="replace")])[0] or (lines or ["no message"])[0]
     status = finished.status
     how = f"exit status {status}" if status >= 0 else f"signal {-status}"
-    room = "no room: " if "No space left on device" in told else ""
+    room = "no room: " if b"No space left on device" in finished.errors else ""
     return f"copy {source}: rsync, {how}: {room}{told}"
 
 

@@ -34,6 +34,9 @@ _MIN_SIZES = {
 _BYTES_PER_INODE = 16384
 """Of ext file systems.  Source: mke2fs.conf(5), inode_ratio."""
 
+_BLOCK_SIZE, _INODE_SIZE = 4096, 256
+"""Of an ext file system that is like no other."""
+
 _NUMBERS = {
     # As Debian's cloud images have them: the root is 1 whatever else there is.
     PartitionRole.ROOT: 1,
@@ -108,12 +111,13 @@ def needed_size(file_system: FileSystem, usage: Usage) -> int:
     data, inodes = usage.size, usage.inode_count
     kind = file_system.type
     if kind.is_ext:
-        inode_size = file_system.inode_size or 256
+        inode_size = file_system.inode_size or _INODE_SIZE
         # Inode tables and maps are a fiftieth; more inodes than usual take more.
         size = (data + data // 64) * 50 // 49 + inodes * inode_size
         size += _journal_size(size) + 16 * MIB
     elif kind is FileSystemType.XFS:
-        size = data + data // 16 + inodes * 1024 + 96 * MIB
+        # The log takes 64 MiB, and what is allocated ahead comes back late.
+        size = data + data // 8 + inodes * 1024 + 128 * MIB
     elif kind is FileSystemType.BTRFS:
         size = data + data // 8 + inodes * 2048 + 256 * MIB
     else:
@@ -221,6 +225,12 @@ def _file_system(need: _Need, new_id: Callable[[], uuid.UUID]) -> FileSystem | N
     if wanted.type.is_ext:
         least = need.usage.inode_count * 5 // 4 + 4096
         inode_count = max(least, need.size // _BYTES_PER_INODE)
+        # Below 512 MiB mke2fs would take 1024, which many long names in a directory do not fit.
+        wanted = replace(
+            wanted,
+            block_size=wanted.block_size or _BLOCK_SIZE,
+            inode_size=wanted.inode_size or _INODE_SIZE,
+        )
     return replace(wanted, uuid=wanted.uuid or new, inode_count=inode_count)
 
 

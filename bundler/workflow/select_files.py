@@ -258,7 +258,7 @@ class _Walk:
             if path in self._given_back:
                 return
             self._given_back.add(path)
-        self._usage.add(here.mount_point, entry.state)
+        self._usage.add(here.mount_point, entry.state, len(entry.name))
         is_emptied = path in EMPTIED_PATHS and self._rules.empties
         if is_emptied and stat.S_ISREG(entry.state.st_mode) and entry.state.st_size:
             self._emptied.append("/" + os.fsdecode(path))

@@ -177,3 +177,9 @@ def test_too_many_partitions_for_a_table() -> None:
     fifth = replace(disk, partitions=(replace(disk.root, number=5),))
     with pytest.raises(InputError, match="at most four"):
         render_table(fifth)
+
+
+def test_a_small_ext_file_system_has_the_blocks_that_are_counted() -> None:
+    made = plan(volume(), scheme=None, size=200 * MIB).root.file_system
+    assert made is not None
+    assert (made.block_size, made.inode_size) == (4096, 256)
