@@ -59,7 +59,9 @@ def find_secret(descriptor: int, size: int, path: bytes) -> Secret | None:
     """
     secret = _find_any(descriptor, size, path)
     is_of_package = path.startswith(b"usr/") and not path.startswith(b"usr/local/")
-    if secret is not None and is_of_package and path.lower().endswith(_PROGRAM_SUFFIXES):
+    if secret is None or not secret.is_certain:
+        return secret
+    if is_of_package and path.lower().endswith(_PROGRAM_SUFFIXES):
         return Secret(reason=f"{secret.reason}, in a program or manual", is_certain=False)
     return secret
 

@@ -17,7 +17,7 @@ class Progress(Protocol):
     """Tells a person how far the work is."""
 
     def task(self, label: str, total: int, *, unit: str = "B") -> AbstractContextManager[Advance]:
-        """Begin a task of `total` bytes, or `unit`; 0: not known.  Call the result with those done."""
+        """Begin a task of `total` bytes, or `unit`; 0: not known.  Call the result with those."""
 
 
 class PartSink(Protocol):

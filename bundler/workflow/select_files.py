@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bundler.codec.name_rules import EMPTIED_PATHS
+from bundler.codec.path_text import show_path
 from bundler.codec.rsync_pattern import PatternRule
 from bundler.codec.secrets import Secret
 from bundler.errors import InputError, VerificationError
@@ -70,7 +71,7 @@ def check_no_secrets(selection: Selection) -> None:
     """
     secrets = selection.secrets
     if secrets.count:
-        first = ", ".join(f"/{os.fsdecode(each.path)}" for each in secrets.told[:_TOLD_COUNT])
+        first = ", ".join(show_path(each.path) for each in secrets.told[:_TOLD_COUNT])
         more = ", ..." if secrets.count > _TOLD_COUNT else ""
         raise VerificationError(
             f"look for secrets: expected none, got {secrets.count}: {first}{more}; "
