@@ -144,12 +144,6 @@ def add_bundle_options(parser: argparse.ArgumentParser) -> None:
         help="read the image first and make its runs of zeros holes",
     )
     group.add_argument(
-        "--discard-free",
-        action="store_true",
-        help="leave out what is in free blocks of ext2, ext3, ext4 and xfs, such as of files that "
-        "were deleted; the image file is not changed",
-    )
-    group.add_argument(
         "--allow-large",
         action="store_true",
         help="take images over 10 GiB, EC2's limit; for private clouds",
@@ -158,12 +152,12 @@ def add_bundle_options(parser: argparse.ArgumentParser) -> None:
 
 def bundle_spec(
     arguments: argparse.Namespace,
-    source: BundleSource,
+    source: BundleSource | None,
     name: str,
     account: str,
     console: Console,
 ) -> BundleSpec:
-    """The bundle that the options describe.
+    """The bundle that the options describe; without a `source` the architecture may be wrong.
 
     Raises:
         UsageError: an argument that no bundle can have.
@@ -203,9 +197,11 @@ def check_format(arguments: argparse.Namespace, source: BundleSource) -> None:
         check_raw(find_format(source), source.label)
 
 
-def _architecture(arguments: argparse.Namespace, source: BundleSource) -> Architecture:
+def _architecture(arguments: argparse.Namespace, source: BundleSource | None) -> Architecture:
     if arguments.arch:
         return choice("--arch", arguments.arch, Architecture)
+    if source is None:
+        return DEFAULT_ARCHITECTURE
     detected = detect_architecture(source)
     _logger.info("architecture: %s", detected or f"not found in the image: {DEFAULT_ARCHITECTURE}")
     return detected or DEFAULT_ARCHITECTURE

@@ -11,6 +11,16 @@ from bundler.workflow.free_blocks import describe_places, find_free_blocks
 from bundler.workflow.local_checks import format_size
 
 
+def add_discard_option(parser: argparse.ArgumentParser) -> None:
+    """--discard-free."""
+    parser.add_argument(
+        "--discard-free",
+        action="store_true",
+        help="leave out what is in free blocks of ext2, ext3, ext4 and xfs, such as of files that "
+        "were deleted; the image file is not changed",
+    )
+
+
 def discard_free(
     arguments: argparse.Namespace, source: BundleSource, console: Console
 ) -> BundleSource:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bundler.cli.bundle_options import add_bundle_options, add_key_options
 from bundler.cli.console import Console, Result, printable
+from bundler.cli.discard_option import add_discard_option
 from bundler.cli.doctor_bucket import BucketChecks
 from bundler.cli.doctor_case import Case
 from bundler.cli.doctor_cloud import CloudChecks
@@ -72,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_resume_option(parser)
     add_state_option(parser)
     add_bundle_options(parser)
+    add_discard_option(parser)
     add_key_options(parser)
     add_transfer_options(parser)
     add_cloud_options(parser)

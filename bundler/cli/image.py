@@ -13,7 +13,7 @@ from bundler.cli.bundle_options import (
 )
 from bundler.cli.bundle_source import add_source_argument, open_source
 from bundler.cli.console import Console, Result
-from bundler.cli.discard_option import discard_free
+from bundler.cli.discard_option import add_discard_option, discard_free
 from bundler.cli.options import (
     add_cloud_options,
     add_force_option,
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="begin even when the disk could not hold a bundle that does not compress at all",
     )
     add_bundle_options(parser)
+    add_discard_option(parser)
     add_key_options(parser)
     add_transfer_options(parser)
     add_cloud_options(parser)

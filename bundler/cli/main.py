@@ -18,6 +18,7 @@ from bundler.errors import EXIT_INTERRUPTED, EXIT_UNREAD, BundlerError, UsageErr
 
 COMMANDS = {
     "image": "bundle an image file, block device or EBS snapshot: parts and a signed manifest",
+    "volume": "bundle the running root volume, or a directory tree",
     "inspect": "show everything that a manifest says",
     "verify": "check a bundle: signature, parts, sizes, digests",
     "unbundle": "turn a bundle back into an image file",

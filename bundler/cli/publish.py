@@ -27,7 +27,7 @@ from bundler.cli.cloud import (
     warn_of_amis,
 )
 from bundler.cli.console import Console, Result
-from bundler.cli.discard_option import discard_free
+from bundler.cli.discard_option import add_discard_option, discard_free
 from bundler.cli.image import bundle_facts
 from bundler.cli.options import (
     add_cloud_options,
@@ -99,6 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_resume_option(parser)
     add_state_option(parser)
     add_bundle_options(parser)
+    add_discard_option(parser)
     add_key_options(parser)
     add_transfer_options(parser)
     add_cloud_options(parser)
@@ -166,7 +167,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
         name = arguments.bundle_name or opened.name
         spec = bundle_spec(arguments, source, name, find_account(arguments), console)
         source = discard_free(arguments, source, console)
-        registration = _registration(arguments, spec, location)
+        registration = published_registration(arguments, arguments.name, spec, location)
         registry = registry_of(cloud)
         state = _open_state(stack, arguments, console, source, spec, registration.location)
         earlier = None if arguments.no_resume else _load(state, source, keys, console)
@@ -194,7 +195,7 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
                 progress=console,
             )
         sent = _tell_transfer(cloud, store, console)
-        result = _register(registry, registration, console)
+        result = register_published(registry, registration, console)
         state.finish()
     return _add_facts(result, bundle_facts(bundle), opened.facts(), sent)
 
@@ -233,7 +234,14 @@ def _plan(arguments: argparse.Namespace, source: BundleSource) -> BundlePlan:
     return plan_bundle(source, dig_holes=arguments.dig_holes, allow_large=arguments.allow_large)
 
 
-def _register(registry: ImageRegistry, registration: Registration, console: Console) -> Result:
+def register_published(
+    registry: ImageRegistry, registration: Registration, console: Console
+) -> Result:
+    """Register an AMI of a bundle that was just sent.
+
+    Raises:
+        AwsRefusedError, TransferError: EC2 refuses, or cannot be reached.
+    """
     try:
         return register(registry, registration, console)
     except BundlerError:
@@ -243,12 +251,17 @@ def _register(registry: ImageRegistry, registration: Registration, console: Cons
         raise
 
 
-def _registration(
-    arguments: argparse.Namespace, spec: BundleSpec, location: ImageLocation
+def published_registration(
+    arguments: argparse.Namespace, name: str, spec: BundleSpec, location: ImageLocation
 ) -> Registration:
+    """The AMI that the options describe, of the bundle in a prefix.
+
+    Raises:
+        UsageError: one is wrong, or does not fit the AMI.
+    """
     registration = Registration(
         location=location.join(manifest_name(spec.name)),
-        name=arguments.name,
+        name=name,
         description=arguments.description,
         architecture=spec.architecture,
         virtualization_type=choice(

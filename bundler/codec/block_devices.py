@@ -133,13 +133,14 @@ def _unescape(value: str) -> str:
 def _device(row: Row) -> BlockDevice:
     name, kernel_name = row.get("NAME", ""), row.get("KNAME", "")
     number = row.get("MAJ:MIN", "").strip()
-    if not kernel_name or not number:
+    path = row.get("PATH") or _path(name, kernel_name)
+    if not kernel_name or not number or not f"{kernel_name}{path}".isprintable():
         raise InputError("read lsblk's output: expected KNAME and MAJ:MIN of each device")
     size = row.get("SIZE", "")
     parent = row.get("PKNAME", "")
     return BlockDevice(
         kernel_name=kernel_name,
-        path=row.get("PATH") or _path(name, kernel_name),
+        path=path,
         number=number,
         type=row.get("TYPE", ""),
         parents=(parent,) if parent else (),

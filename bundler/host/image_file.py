@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from bundler.errors import InputError
-from bundler.host.files import host_error, os_errors
+from bundler.host.files import os_errors
 from bundler.model.bundle import MIB, Chunk, Extent
 
 CHUNK_SIZE = MIB
@@ -116,17 +116,25 @@ class ImageSource:
             InputError: the image changed or shrank while it was read.
             HostError: it cannot be read.
         """
-        try:
-            for extent in extents:
-                yield from self._read_run(extent, lead)
-                lead += extent.size
+        yield from self.read_unchecked(extents, lead=lead)
+        with os_errors("read image", self.path):
             state = os.fstat(self.descriptor)
-        except OSError as error:
-            raise host_error("read image", self.path, error) from error
         if stat.S_ISREG(state.st_mode) and (
             (state.st_size, state.st_mtime_ns) != (self.size, self.modified_ns)
         ):
             raise InputError(f"read image {self.path}: the image changed while it was read")
+
+    def read_unchecked(self, extents: tuple[Extent, ...], *, lead: int = 0) -> Iterator[bytes]:
+        """As read(), for who sees for himself that the image does not change meanwhile.
+
+        Raises:
+            InputError: the image shrank while it was read.
+            HostError: it cannot be read.
+        """
+        for extent in extents:
+            with os_errors("read image", self.path):
+                yield from self._read_run(extent, lead)
+            lead += extent.size
 
     def read_at(self, offset: int, size: int) -> bytes:
         """At most `size` bytes at `offset`; fewer, or none, at the image's end.

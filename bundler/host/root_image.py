@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundler.host.files import os_errors
-from bundler.host.run import find_program, run
+from bundler.host.root_tree import build_ext_image
+from bundler.host.run import find_program
 from bundler.model.bundle import MIB
+from bundler.model.file_system import FileSystem, FileSystemType
 
 BLOCK_SIZE = 4096
 """Bytes of a block of the file system."""
@@ -71,7 +73,7 @@ def build_root_image(
         MissingError: mke2fs is not installed.
         HostError: the disk is full, or mke2fs failed.
     """
-    mke2fs = find_mke2fs()
+    find_mke2fs()
     with (
         os_errors(_OPERATION, path),
         tempfile.TemporaryDirectory(dir=path.parent, prefix=".root-") as directory,
@@ -79,11 +81,9 @@ def build_root_image(
         root = Path(directory)
         _make_skeleton(root)
         used = sum(_take_files(source, root, advance) for source in sources)
-        with path.open("xb") as file:
-            file.truncate(_image_size(used))
-        extended = "root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1"
-        options = ("-q", "-F", "-t", "ext4", "-b", str(BLOCK_SIZE), "-L", "demo-root")
-        run((mke2fs, *options, "-E", extended, "-d", root, path))
+        with path.open("x+b") as file:
+            wanted = FileSystem(type=FileSystemType.EXT4, label="demo-root", block_size=BLOCK_SIZE)
+            build_ext_image(file, root, wanted, _image_size(used), is_owned_by_root=True)
 
 
 def _image_size(used: int) -> int:

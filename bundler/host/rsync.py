@@ -64,7 +64,7 @@ def copy_files(
     argv = (
         find_rsync(),
         *_OPTIONS,
-        f"--files-from=/proc/self/fd/{paths.fileno()}",
+        "--files-from=-",
         f"{source}/",
         f"{target}/",
     )
@@ -77,7 +77,8 @@ def copy_files(
         elif not said:  # some complaints come here
             said.append(line)
 
-    finished = run_to_end(argv, read, inherit=(paths.fileno(),))
+    paths.seek(0)
+    finished = run_to_end(argv, read, source=paths.fileno())
     if finished.status not in (0, _VANISHED):
         raise HostError(_describe(source, finished, b"".join(said)))
     return _find_vanished(source, target, paths)

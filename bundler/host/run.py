@@ -101,15 +101,19 @@ def run_to_end(
     argv: Sequence[str | Path],
     on_line: Callable[[bytes], object],
     *,
+    environment: Mapping[str, str] | None = None,
     inherit: Sequence[int] = (),
+    source: int | None = None,
 ) -> Finished:
     """Run a program as run_lines() does; it may fail, for the caller knows what that means.
+
+    It reads from the descriptor `source`, if one is given.
 
     Raises:
         MissingError: there is no such program.
         HostError: it cannot be run, or wrote a line of more than MAX_LINE_SIZE bytes.
     """
-    return _drain(_lines(argv, None, inherit), on_line)
+    return _drain(_lines(argv, environment, inherit, source), on_line)
 
 
 @contextmanager
@@ -171,10 +175,13 @@ def _keep(output: bytearray, chunk: bytes) -> None:
 
 
 def _lines(
-    argv: Sequence[str | Path], environment: Mapping[str, str] | None, inherit: Sequence[int]
+    argv: Sequence[str | Path],
+    environment: Mapping[str, str] | None,
+    inherit: Sequence[int],
+    source: int | None = None,
 ) -> _Output:
     rest = bytearray()
-    with closing(_chunks(argv, environment, inherit)) as chunks:
+    with closing(_chunks(argv, environment, inherit, source)) as chunks:
         while True:
             try:
                 chunk = next(chunks)
@@ -195,7 +202,10 @@ def _lines(
 
 
 def _chunks(
-    argv: Sequence[str | Path], environment: Mapping[str, str] | None, inherit: Sequence[int]
+    argv: Sequence[str | Path],
+    environment: Mapping[str, str] | None,
+    inherit: Sequence[int],
+    source: int | None = None,
 ) -> _Output:
     """Run a program; it is killed if nobody reads on."""
     words = [str(word) for word in argv]
@@ -203,7 +213,7 @@ def _chunks(
         process = subprocess.Popen(  # noqa: S603  a list, and no shell
             words,
             env=_clean_environment() | dict(environment or {}),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if source is None else source,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=inherit,

@@ -133,7 +133,8 @@ def _doubt(line: FstabLine, disk: Disk) -> str:
         if not is_named_by(entry.source, partition):
             return f"{source} is not the image's {shown(entry.mount_point)}: {source_of(partition)}"
         if not is_type_right(entry, partition.file_system):
-            return f"{shown(entry.mount_point)} is {partition.file_system.type}, not {entry.type}"
+            kind = partition.file_system.type
+            return f"{shown(entry.mount_point)} is {kind}, not {shown(entry.type)}"
         return ""
     if entry.may_fail:
         return ""

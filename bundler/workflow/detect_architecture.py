@@ -5,6 +5,7 @@ from functools import partial
 from bundler.codec.disk import file_system_offsets
 from bundler.codec.elf import ELF_HEADER_SIZE, elf_architecture
 from bundler.codec.ext import ExtFileSystem
+from bundler.host.rooted_files import RootedFiles
 from bundler.model.image import Architecture
 from bundler.workflow.bundle_source import BundleSource
 
@@ -29,6 +30,19 @@ def detect_architecture(source: BundleSource) -> Architecture | None:
             architecture = elf_architecture(header) if header else None
             if architecture is not None:
                 return architecture
+    return None
+
+
+def tree_architecture(files: RootedFiles) -> Architecture | None:
+    """What the same programs of a directory tree are built for; None where it is not known.
+
+    Raises:
+        HostError: the tree cannot be read.
+    """
+    for program in PROGRAMS:
+        architecture = elf_architecture(files.read_start(program, ELF_HEADER_SIZE) or b"")
+        if architecture is not None:
+            return architecture
     return None
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -71,7 +72,7 @@ def read_volume(
         volume = str(path.resolve(strict=True))
         if not path.is_dir():
             raise InputError(f"read {path}: expected a directory, got something else")
-    mounts = visible_mounts(parse_mountinfo(machine.mount_table()))
+    mounts = _mounts(machine, volume)
     own = own_mount(volume, mounts)
     if own is None:
         raise InputError(f"read {path}: expected it in /proc/self/mountinfo, got no mount of it")
@@ -105,6 +106,20 @@ def volume_notes(volume: Volume) -> tuple[str, ...]:
         for one in volume.mounts
         if volume.is_mount_point and one.type not in _TYPES
     )
+
+
+def _mounts(machine: Machine, volume: str) -> tuple[Mount, ...]:
+    """The visible mounts; those of boot files that are mounted on demand are mounted now."""
+    mounts = visible_mounts(parse_mountinfo(machine.mount_table()))
+    boot_points = {f"{volume.rstrip('/')}{point}" for point in BOOT_POINTS}
+    waiting = [one.mount_point for one in mounts if one.type == "autofs"]
+    wanted = boot_points.intersection(waiting)
+    if not wanted:
+        return mounts
+    for point in wanted:
+        with suppress(OSError):
+            next(Path(point).iterdir(), None)
+    return visible_mounts(parse_mountinfo(machine.mount_table()))
 
 
 def _block_devices(machine: Machine, own: Mount) -> tuple[BlockDevice, ...]:

@@ -43,7 +43,7 @@ class SourceDevices:
             return next((one for one in devices if getattr(one, _TAGS[name]) == value), None)
         if mount.source.startswith("/dev/"):
             # Such as /dev/disk/by-uuid/..., or /dev/vg/root: a link on this machine.
-            return self._by_path.get(posixpath.normpath(str(Path(mount.source).resolve())))
+            return self._by_path.get(posixpath.realpath(mount.source))
         return None
 
     def below(self, device: BlockDevice) -> Iterator[BlockDevice]:

@@ -107,7 +107,7 @@ def test_random_rules_take_what_rsync_takes(tree: Path, seed: int) -> None:
     require_tool("rsync")
     generator = random.Random(seed)
     for _ in range(40):
-        rules = []
+        rules: list[tuple[bool, bytes]] = []
         while len(rules) < generator.randint(1, 4):
             pattern = b"".join(generator.choices(PIECES, k=generator.randint(1, 5)))
             if is_plain(pattern):

@@ -3,6 +3,9 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from tests.support.tools import TIMEOUT, cli_environment, lacking
@@ -31,8 +34,22 @@ def run_python(code: str, *arguments: str | Path) -> "subprocess.CompletedProces
     )
 
 
-def traces() -> tuple[frozenset[str], frozenset[str]]:
-    """The mounts of this machine, and the files that its loop devices are of."""
+def traces(place: Path) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The mounts of this machine, and the files below `place` that loop devices are of."""
     mounts = frozenset(MOUNT_TABLE.read_text(errors="replace").splitlines())
-    files = Path("/sys/block").glob("loop*/loop/backing_file")
-    return mounts, frozenset(path.read_text(errors="replace").strip() for path in files)
+    return mounts, tuple(sorted(_backing_files(str(place))))
+
+
+def _backing_files(place: str) -> Iterator[str]:
+    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with suppress(OSError):  # gone meanwhile, as other tests' devices go
+            if (text := path.read_text(errors="replace").strip()).startswith(place):
+                yield text
+
+
+def check_no_traces(place: Path, before: tuple[frozenset[str], tuple[str, ...]]) -> None:
+    """Assert that there are soon no more than before: the kernel tidies up behind the killed."""
+    deadline = time.monotonic() + TIMEOUT
+    while (now := traces(place)) != before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert now == before

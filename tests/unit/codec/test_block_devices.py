@@ -54,8 +54,9 @@ def test_versions_of_lsblk() -> None:
         b'{"blockdevices": [{"kname": "vda", "maj:min": "8:0", "children": 7}]}',
         b'{"blockdevices": ' + b"[" * 100_000,
         b"lsblk: cannot",
+        b'{"blockdevices": [{"kname": "v\\ud800", "maj:min": "8:0"}]}',
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_what_lsblk_does_not_print(data: bytes) -> None:
     with pytest.raises(InputError, match="read lsblk's output: expected"):

@@ -1,6 +1,7 @@
 """What a volume is, on machines of many kinds; see tests/support/machines.py for their origin."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from bundler.model.volume import Volume
 from bundler.workflow.read_volume import read_volume, volume_notes
 from tests.support import machines
 from tests.support.machines import RecordedMachine
+from tests.support.tools import lacking, require_tool, run_program, use_tool
 
 GPT, MBR = PartitionScheme.GPT, PartitionScheme.MBR
 
@@ -216,11 +218,59 @@ def test_what_is_no_volume(tmp_path: Path) -> None:
         read(RecordedMachine(mounts="", devices="x"))
 
 
-@pytest.mark.skipif(not Path("/proc/self/mountinfo").exists(), reason="needs Linux's /proc")
-def test_this_machine() -> None:
+class OnDemandMachine:
+    """A machine whose ESP is mounted when somebody looks into its directory."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def mount_table(self) -> bytes:
+        self.looks += 1
+        table = (
+            "1 0 252:1 / / rw - ext4 /dev/vda1 rw\n"
+            "2 1 0:40 / /boot/efi rw - autofs systemd-1 rw\n3 1 0:41 / /net rw - autofs x rw\n"
+        )
+        later = "4 2 252:2 / /boot/efi rw - vfat /dev/vda2 rw\n"
+        return (table + (later if self.looks > 1 else "")).encode()
+
+    def block_devices(self, columns: Sequence[str]) -> bytes:
+        lines = "vda 252:0 disk\n  vda1 252:1 part\n  vda2 252:2 part UUID=0C0D-F00D\n"
+        return machines.lsblk_json(lines, columns)
+
+    def probe(self, device: Path) -> bytes:
+        return b"ID_PART_TABLE_TYPE=gpt\n" if device == Path("/dev/vda") else b""
+
+
+def test_boot_files_that_are_mounted_on_demand() -> None:
+    machine = OnDemandMachine()
+    volume = read_volume(Path("/"), read_file_system=lambda _: None, machine=machine)
+    assert copied(volume) == {"/": "/dev/vda1", "/boot/efi": "/dev/vda2"}
+    assert left_out(volume) == {"/net": "no file system of a disk (autofs)"}
+    assert (volume.scheme, volume.disk_id, machine.looks) == (GPT, "", 2)
+
+
+def test_a_volume_of_this_machine(tmp_path: Path) -> None:
+    require_tool("blkid")
+    require_tool("lsblk")
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    image, volume_path = tmp_path / "image", tmp_path / "a volume"
+    image.touch()
+    os.truncate(image, 4 * 1024 * 1024)
+    uuid = "aaaaaaaa-1111-4222-8333-444455556666"
+    use_tool("mke2fs", "-q", "-t", "ext4", "-U", uuid, "-L", "a label", image)
+    volume_path.mkdir()
+    if run_program("mount", "-o", "loop", image, volume_path).code:
+        lacking("needs loop devices")
     try:
-        volume = read_volume(Path("/proc"), read_file_system=lambda _: None)
-    except MissingError as error:
-        pytest.skip(str(error))
-    assert (volume.path, volume.root.type) == ("/proc", "proc")
-    assert os.path.ismount("/proc") == volume.is_mount_point
+        (volume_path / "proc").mkdir()
+        use_tool("mount", "-t", "proc", "proc", volume_path / "proc")
+        volume = read_volume(volume_path, read_file_system=lambda _: None)
+    finally:
+        run_program("umount", "-R", volume_path)
+    assert (volume.path, volume.is_mount_point, volume.scheme) == (str(volume_path), True, None)
+    assert volume.root.device.startswith("/dev/loop")
+    assert volume.root.file_system == FileSystem(
+        type=FileSystemType.EXT4, uuid=uuid, label="a label"
+    )
+    assert [one.path for one in volume.left_out] == ["/proc"]
