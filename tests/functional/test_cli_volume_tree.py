@@ -22,6 +22,12 @@ NO_MOUNTS = ("setpriv", "--bounding-set=-sys_admin")
 NO_RIGHTS = ("setpriv", "--bounding-set=-all")
 """As any user has none; only that its files are those of user 0."""
 
+ANOTHER_USER = (
+    *("setpriv", "--securebits=+no_setuid_fixup", "--reuid=65534", "--regid=65534"),
+    *("--clear-groups", "--inh-caps=-all,+dac_read_search", "--ambient-caps=+dac_read_search"),
+)
+"""That may read all, and so gets at Python and the test's own directory."""
+
 EPOCH = 1_600_000_000
 NS = 1_000_000_000
 
@@ -109,6 +115,21 @@ def test_somebody_with_no_rights_writes_files_that_only_root_could(tree: Path) -
     (plain / "etc/hostname").chmod(0)
     refused = run(tree, "--volume", plain, "--force", wrapper=NO_RIGHTS)
     check_refused(refused, 8, "look at etc/hostname: Permission denied$")
+
+
+def test_owners_that_cannot_be_kept_are_told(tree: Path) -> None:
+    out, plain = tree.parent / "out", tree.parent / "plain"
+    plain.mkdir()
+    (plain / "theirs").touch()
+    (plain / "mine").touch()
+    for path in (out, plain, plain / "mine"):
+        os.chown(path, 65534, 65534)
+    outcome = run(tree, "--volume", plain, wrapper=ANOTHER_USER)
+    assert outcome.code == 0, outcome.errors
+    told = "for only root may give files away: 1, such as './theirs'\n"
+    assert told in (out / "image.report.txt").read_text()
+    found = describe_image(out / "image", tree.parent / "place")
+    assert found["'theirs'"]["owner"] == found["'mine'"]["owner"] == [65534, 65534]
 
 
 def test_what_is_mounted_inside_is_left_out(tree: Path) -> None:
