@@ -168,8 +168,10 @@ def make_static_devices(directory: Path) -> None:
     """Make the nodes that a system needs before its own /dev is mounted, where they are missing.
 
     Raises:
+        HostError: there is no directory, but something else.
         OSError: the file system, or this process, may not.
     """
+    _check_real_directory(directory)
     for name in ("console", "null", "zero", "tty"):
         major, minor, mode = _PSEUDO_DEVICES[name]
         with suppress(FileExistsError):
