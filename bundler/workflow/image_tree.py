@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -51,14 +52,7 @@ def plan_tree(
     with os_errors("read", options.volume):
         path = options.volume.resolve(strict=True)
     selection = select_files(path, rules, paths, boundaries=("/",), progress=progress)
-    root = SourceMount(
-        path="/",
-        mount_point=str(path),
-        device="",
-        file_system=FileSystem(type=FileSystemType.EXT4, label=LABEL, uuid=_stable_uuid(paths)),
-        type=FileSystemType.EXT4.value,
-    )
-    volume = Volume(path=str(path), is_mount_point=False, mounts=(root,), left_out=(), scheme=None)
+    volume = _volume_of(path, _stable_uuid(paths))
     disk = plan_disk(
         volume,
         selection.usage,
@@ -76,6 +70,17 @@ def plan_tree(
         disk=disk,
         notes=(),
     )
+
+
+def _volume_of(path: Path, uuid: str) -> Volume:
+    root = SourceMount(
+        path="/",
+        mount_point=str(path),
+        device="",
+        file_system=FileSystem(type=FileSystemType.EXT4, label=LABEL, uuid=uuid),
+        type=FileSystemType.EXT4.value,
+    )
+    return Volume(path=str(path), is_mount_point=False, mounts=(root,), left_out=(), scheme=None)
 
 
 def mounts_inside(path: Path) -> tuple[Path, ...]:
@@ -110,11 +115,12 @@ def fill_tree_image(
     with staging_directory(scratch) as root:
         with progress.task("copying", plan.selection.size) as advance:
             vanished = copy_files(plan.view, root, paths, advance)
+        notes = _owner_notes(plan.view, root, paths)
         files = RootedFiles(root=root)
         image = MountedImage(
             root=root, disk=plan.disk, device=Path("/dev/null"), partition_devices={}
         )
-        notes = finish_files(options, files, plan.disk, plan.volume, plan.selection.emptied)
+        notes += finish_files(options, files, plan.disk, plan.volume, plan.selection.emptied)
         notes += install_boot_loader(image, plan.loaders)
         if options.script:
             run_script(options.script, root)
@@ -142,6 +148,24 @@ def _stable_uuid(paths: BinaryIO) -> str:
         for path in listed_paths(paths):
             digest.update(path + b"\0")
     return stable_id(digest.hexdigest(), epoch, "uuid")
+
+
+def _owner_notes(source: Path, copy: Path, paths: BinaryIO) -> tuple[str, ...]:
+    """Tell of files that could not be given to their owners, which rsync passes over."""
+    count, first = 0, b""
+    with os_errors("look at what was copied from", source):
+        for path in listed_paths(paths):
+            with suppress(FileNotFoundError):  # it has vanished
+                old, new = (os.lstat(os.fsencode(top) + b"/" + path) for top in (source, copy))
+                if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+                    first = first or path
+                    count += 1
+    if not count:
+        return ()
+    return (
+        f"files whose owner or group is another in the image, for only root may give files away: "
+        f"{count}, such as {os.fsdecode(first)!r}",
+    )
 
 
 def _finish_inodes(file: BinaryIO, root: Path, epoch: int | None) -> None:

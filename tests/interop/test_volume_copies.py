@@ -128,6 +128,11 @@ def make_full_tree(root: Path) -> Path:
     os.mknod(root / "srv/disk", stat.S_IFBLK | 0o660, os.makedev(8, 1))
     (root / "srv/note").write_text("labelled")
     os.chown(root / "sbin", 12, 34, follow_symlinks=False)
+    for name in ("etc/fstab", "etc/machine-id"):  # we write to them
+        os.chown(root / name, 56, 78)
+        (root / name).chmod(0o440)
+        use_tool("setfacl", "-m", "u:77:r", root / name)
+        os.setxattr(root / name, "security.selinux", b"system_u:object_r:etc_t:s0\0")
     for name, key, value in (
         ("etc/hostname", "security.selinux", b"system_u:object_r:hostname_etc_t:s0\0"),
         ("sbin", "security.selinux", b"system_u:object_r:bin_t:s0\0"),
@@ -173,7 +178,7 @@ LEFT_OUT_BY_ALL = {
     "root/.bash_history": "left out",
     "root/.ssh/authorized_keys": "left out",
 }
-ACLS_LOST = {"home": "xattrs", "srv/note": "xattrs"}
+ACLS_LOST = dict.fromkeys(("etc/fstab", "etc/machine-id", "home", "srv/note"), "xattrs")
 MOUNTED_TIMES = dict.fromkeys(MOUNTS, "time")
 """Of what is mounted there, not of the volume's own directory."""
 
