@@ -1,0 +1,1 @@
+"""Proofs that images of volumes boot."""
