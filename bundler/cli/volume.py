@@ -29,7 +29,14 @@ from bundler.cli.selection_options import add_selection_options
 from bundler.cli.upload import add_bucket_options
 from bundler.cli.volume_image import enter_own_namespace, planned_image, scratch_directory
 from bundler.cli.volume_options import add_volume_options, image_options
-from bundler.cli.volume_report import add_report_option, describe_plan, keep_report, plan_facts
+from bundler.cli.volume_report import (
+    add_report_option,
+    check_report,
+    describe_plan,
+    keep_report,
+    plan_facts,
+    report_files,
+)
 from bundler.cli.volume_room import check_rooms
 from bundler.cli.volume_store import StoreTarget, add_ami_options
 from bundler.errors import UsageError
@@ -44,6 +51,7 @@ from bundler.workflow.bundle_image import (
     BundlePlan,
     BundleSpec,
     bundle_image,
+    check_name,
     plan_bundle,
 )
 from bundler.workflow.bundle_source import BundleSource
@@ -123,9 +131,18 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("volume: expected either -d DIR or s3://BUCKET/PREFIX")
     if arguments.ami_name and not arguments.location:
         raise UsageError("--ami-name: expected s3://BUCKET/PREFIX, where the AMI's bundle goes")
+    if arguments.clone_only and arguments.consume:
+        raise UsageError("--clone-only, --consume: expected one of them")
+    check_name(arguments.name)
     if is_local:
         check_directory(arguments.destination)
+        if arguments.volume.exists() and arguments.destination.samefile(arguments.volume):
+            raise UsageError(
+                f"-d {arguments.destination}: expected another directory than the volume's own, "
+                "for what is in it is left out of the image"
+            )
     check_directory(scratch_directory(arguments))
+    check_report(arguments)
 
 
 def _clone(arguments: argparse.Namespace, options: ImageOptions, console: Console) -> Result:
@@ -190,9 +207,10 @@ def _fill(
     """Make the image in an empty file; when it returns nothing is mounted any more."""
     own = [
         path
-        for name in ("key", "cert", "passphrase_file", "state_dir", "destination", "report")
+        for name in ("key", "cert", "passphrase_file", "state_dir", "destination")
         if (path := getattr(arguments, name)) is not None
     ]
+    own += report_files(arguments)
     with planned_image(arguments, options, own, console) as planned:
         if not arguments.no_space_check:
             check_rooms(arguments, planned)

@@ -42,7 +42,7 @@ def add_volume_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--snapshot",
         default=NONE,
-        help="copy from a snapshot: btrfs, lvm, auto (what the root volume is) or none (default)",
+        help="copy from a snapshot: btrfs, auto (of btrfs, if it is that) or none (default)",
     )
     group.add_argument(
         "--scratch-dir",
@@ -103,6 +103,8 @@ def image_options(arguments: argparse.Namespace, *, may_mount: bool) -> ImageOpt
         UsageError: one is wrong.
         MissingError, InputError, HostError: a file that one names cannot be used.
     """
+    if arguments.partition == NONE and arguments.firmware != AUTO:
+        raise UsageError("--partition none, --firmware: expected one of them")
     return ImageOptions(
         volume=arguments.volume,
         may_mount=may_mount,

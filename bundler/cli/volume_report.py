@@ -10,7 +10,13 @@ from bundler.cli.options import parse_path
 from bundler.cli.publish import state_directory
 from bundler.cli.table import format_size
 from bundler.cli.volume_image import PlannedImage
-from bundler.host.files import os_errors, write_file
+from bundler.host.files import (
+    check_absent,
+    check_creatable,
+    check_directory,
+    os_errors,
+    write_file,
+)
 from bundler.model.bundle import MIB
 from bundler.model.disk import Disk
 from bundler.workflow.copy_report import CopyReport, render_report, report_facts
@@ -33,6 +39,26 @@ def add_report_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def report_files(arguments: argparse.Namespace) -> tuple[Path, Path]:
+    """Where the reports go: that for programs, and that for people."""
+    base = _report_path(arguments)
+    return base.with_name(f"{base.name}.json"), base.with_name(f"{base.name}.txt")
+
+
+def check_report(arguments: argparse.Namespace) -> None:
+    """Make sure beforehand that the report can be written.
+
+    Raises:
+        MissingError, InputError, HostError: it cannot.
+    """
+    if arguments.report is not None:
+        check_directory(arguments.report.parent)
+    elif not arguments.dry_run:
+        check_creatable(_report_path(arguments).parent)
+    for path in report_files(arguments):
+        check_absent(path, force=True)
+
+
 def keep_report(
     arguments: argparse.Namespace, plan: VolumePlan, filled: FilledImage, console: Console
 ) -> dict[str, object]:
@@ -49,13 +75,12 @@ def keep_report(
         notes=filled.notes,
     )
     base = _report_path(arguments)
+    with os_errors("write to", base.parent):
+        base.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     facts = {"volume": plan.volume.path, "disk": disk_facts(filled.disk), **report_facts(report)}
-    for suffix, text in (
-        (".json", json.dumps(facts, indent=2) + "\n"),
-        (".txt", render_report(report)),
-    ):
-        data = text.encode(errors="surrogateescape")
-        write_file(base.with_name(base.name + suffix), data, mode=0o600, force=True)
+    texts = (json.dumps(facts, indent=2) + "\n", render_report(report))
+    for path, text in zip(report_files(arguments), texts, strict=True):
+        write_file(path, text.encode(errors="surrogateescape"), mode=0o600, force=True)
     _tell(report, base, console)
     return {
         "report": f"{base}.json",
@@ -134,10 +159,7 @@ def _report_path(arguments: argparse.Namespace) -> Path:
     name = f"{arguments.name}{SUFFIX}"
     if arguments.destination is not None:
         return Path(arguments.destination) / name
-    directory = state_directory(arguments)
-    with os_errors("write to", directory):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return directory / name
+    return state_directory(arguments) / name
 
 
 def _tell(report: CopyReport, base: Path, console: Console) -> None:

@@ -22,7 +22,7 @@ PRIVATE_DIRECTORY = Path("/run/ami-bundler")
 
 _CLONE_NEWNS = 0x20000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT = 1, 2, 4, 8, 32
-_MS_NOATIME, _MS_BIND, _MS_REC, _MS_SLAVE = 1024, 4096, 16384, 1 << 19
+_MS_NOSYMFOLLOW, _MS_NOATIME, _MS_BIND, _MS_REC, _MS_SLAVE = 256, 1024, 4096, 16384, 1 << 19
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 _FITRIM = 0xC0185879
 # Sources: linux/sched.h, linux/mount.h, linux/fs.h.
@@ -95,6 +95,9 @@ def in_memory(target: Path) -> Iterator[None]:
 def bound(source: Path, target: Path, *, read_only: bool) -> Iterator[None]:
     """The files of a directory once more elsewhere, without what is mounted below it.
 
+    With `read_only` no symbolic link is followed there (Linux 5.10): one that a user puts in a
+    directory's place meanwhile would have us read a file that was not looked at.
+
     Raises:
         BusyError: at the end of the block, a program still uses it.
         HostError: it cannot be mounted.
@@ -104,8 +107,8 @@ def bound(source: Path, target: Path, *, read_only: bool) -> Iterator[None]:
     with _unmounted(target):
         if read_only:
             with os_errors("mount", source):
-                kept = _kept_flags(target)
-                _mount("none", target, "", _MS_REMOUNT | _MS_BIND | _MS_RDONLY | kept)
+                flags = _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSYMFOLLOW
+                _mount("none", target, "", flags | _kept_flags(target))
         yield
 
 
@@ -242,18 +245,16 @@ def _unmounted(target: Path) -> Iterator[None]:
         raise
     if _libc.umount2(os.fsencode(target), _UMOUNT_NOFOLLOW):
         number = ctypes.get_errno()
-        users = _users_of(target) if number == errno.EBUSY else ()
+        who = ", ".join(_users_of(target)) or "a program"
         _libc.umount2(os.fsencode(target), _UMOUNT_NOFOLLOW | _MNT_DETACH)
         if number == errno.EBUSY:
-            who = ", ".join(users) or "a program"
             raise BusyError(f"unmount {target.name}: {who} still uses it: the image is given up")
         raise HostError(f"unmount {target.name}: {os.strerror(number)}")
 
 
 def _users_of(target: Path) -> tuple[str, ...]:
     """Processes whose root, working directory or open files are below a mount point."""
-    found = []
-    prefix = f"{target}/"
+    found, prefix = list[str](), f"{target}/"
     for process in Path("/proc").glob("[0-9]*"):
         links = [process / "root", process / "cwd", process / "exe"]
         with suppress(OSError):

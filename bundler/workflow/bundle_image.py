@@ -67,7 +67,7 @@ class BundleSpec:
     def __post_init__(self) -> None:
         if len(self.account) != 12 or not (self.account.isascii() and self.account.isdigit()):
             raise UsageError(f"account {self.account!r}: expected 12 digits")
-        _check_name(self.name)
+        check_name(self.name)
         ids = (word for word in (self.kernel_id, self.ramdisk_id) if word)
         check_words((*ids, *self.product_codes, *self.ancestor_ami_ids))
         if len(self.name.encode()) > MAX_NAME_SIZE:
@@ -78,8 +78,12 @@ class BundleSpec:
             )
 
 
-def _check_name(name: str) -> None:
-    """Refuse a name that no file, or no manifest, could have."""
+def check_name(name: str) -> None:
+    """Refuse a bundle's name that no file, or no manifest, could have.
+
+    Raises:
+        UsageError: it is such a name.
+    """
     try:
         check_file_name(name, "bundle name")
     except ManifestError as error:

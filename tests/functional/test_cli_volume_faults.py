@@ -140,8 +140,15 @@ def test_unreadable_destination_and_wrong_words(tree: Path) -> None:
         (("-d", out, "--size", "1"), "--size: expected at least [0-9]+ MiB .* got 1$"),
         (("-d", out, "--script", tree / ".top"), "not executable"),
         (("-d", out, "--ami-name", "x"), "--ami-name: expected s3://"),
+        (("-d", out, "--clone-only", "--consume"), "--clone-only, --consume: expected one"),
+        (("-d", out, "--clone-only", "-p", "../x"), "'../x' is not a plain file name"),
+        (("-d", out, "--snapshot", "lvm"), "--snapshot 'lvm': expected one of"),
+        (("-d", out, "--partition", "none", "--firmware", "bios"), "none, --firmware: expected"),
+        (("-d", tree), "-d .*tree: expected another directory than the volume's own"),
     ):
         check_refused(run_volume("--volume", tree, *words, *KEYS), 2, pattern)
     check_refused(run_volume("--volume", out / "no", "-d", out, *KEYS), 5, "No such file")
+    report = ("--report", out / "no/report", "--clone-only")
+    check_refused(run_volume("--volume", tree, "-d", out, *report), 5, "no: no such directory")
     check_refused(run_volume("--volume", tree / ".top", "-d", out, *KEYS), 3, "a directory")
     check_nothing(tree)

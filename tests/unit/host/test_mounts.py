@@ -60,6 +60,25 @@ print(os.listdir(place / "view"))
     assert run_inside(code, tmp_path) == "['hidden']\nRead-only file system\n[]\n"
 
 
+def test_a_link_put_in_a_directorys_place_is_not_followed_by_rsync(tmp_path: Path) -> None:
+    for name in ("source", "view", "target", "elsewhere"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "elsewhere/file").write_text("secret")
+    (tmp_path / "source/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "list").write_bytes(b"./link\0./link/file\0")
+    code = """
+from bundler.host.rsync import copy_files
+with mounts.bound(place / "source", place / "view", read_only=True):
+    try:
+        with open(place / "list", "rb") as paths:
+            copy_files(place / "view", place / "target", paths, print)
+    except HostError as error:
+        print(error)
+"""
+    assert "Too many levels of symbolic links" in run_inside(code, tmp_path)
+    assert list((tmp_path / "target").rglob("file")) == []
+
+
 def test_programs_find_no_disk_of_this_machine_in_dev(tmp_path: Path) -> None:
     code = """
 os.umask(0o077)
