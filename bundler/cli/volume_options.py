@@ -72,7 +72,8 @@ def add_volume_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--boot-loader",
         default=AUTO,
-        help="auto (default): install the one that the volume has; none: leave it out",
+        help="auto (default): install the one that the volume has, by its own programs, run as "
+        "root by chroot; none: leave it out, and run no program of the volume",
     )
     group.add_argument(
         "--no-initramfs-update",

@@ -202,7 +202,9 @@ def _finish_by_programs(
         if partition.file_system and own:
             devices[partition.file_system.uuid] = own
     with progress.task("boot loader", 0), for_programs(image.root, devices):
-        notes = check_initramfs(image, updates=options.updates_initramfs)
+        notes = check_initramfs(
+            image, updates=options.updates_initramfs, runs_programs=options.has_boot_loader
+        )
         bios = None if options.has_boot_loader else BootLoader.NONE
         notes += install_boot_loader(image, plan.loaders, bios=bios)
         if options.script:

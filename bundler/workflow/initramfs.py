@@ -39,16 +39,19 @@ class _Tools:
         return cls(lister="", maker="")
 
 
-def check_initramfs(image: MountedImage, *, updates: bool) -> tuple[str, ...]:
+def check_initramfs(
+    image: MountedImage, *, updates: bool, runs_programs: bool = True
+) -> tuple[str, ...]:
     """See that each kernel has the driver of the root disk, and add it unless `updates` is false.
 
-    A failure to add it is told, and is none of the image's: it may be for other machines.
+    Unless `runs_programs`, none of the image's own is run, so that less is known.  A failure to
+    add it is told, and is none of the image's: it may be for other machines.
 
     Raises:
         InputError, HostError: a file of the image cannot be read.
     """
     files = RootedFiles(root=image.root)
-    tools = _Tools.find(files)
+    tools = _Tools.find(files) if runs_programs else _Tools(lister="", maker="")
     notes: list[str] = []
     for kernel in find_kernels(files.names("/boot")):
         if _is_built_in(files, kernel):

@@ -10,7 +10,14 @@ import pytest
 from tests.support.bundles import unbundle
 from tests.support.privileged import check_no_traces, require_root, run_python, traces
 from tests.support.tools import check_refused, cli_argv, use_tool
-from tests.support.volumes import KEYS, describe, describe_image, make_tree, run_volume
+from tests.support.volumes import (
+    KEYS,
+    describe,
+    describe_image,
+    elf_header,
+    make_tree,
+    run_volume,
+)
 
 LEFT_OUT = {"'tmp/left'"}
 CHANGED = {"'.'", "'etc'", "'etc/fstab'", "'etc/machine-id'", "'dev'", "'tmp'"}
@@ -94,6 +101,23 @@ def test_the_image_alone_with_a_partition_table(tree: Path, out: Path, partition
     check_same(tree, image, offset=1 << 20)
     refused = run_volume("--volume", tree, "-d", out, "--name", "disk", *words)
     check_refused(refused, 2, "disk: the file exists; --force replaces it$")
+
+
+def test_no_program_of_the_volume_is_run_without_a_boot_loader(tree: Path, out: Path) -> None:
+    modules = tree / "lib/modules/6.1"
+    for directory in (tree / "boot", modules):
+        directory.mkdir(parents=True)
+    (tree / "boot/vmlinuz-6.1").write_bytes(b"kernel")
+    (tree / "boot/initrd.img-6.1").write_bytes(b"initramfs")
+    (modules / "modules.dep").write_text("kernel/drivers/block/xen-blkfront.ko:\n")
+    (tree / "usr/bin/lsinitramfs").write_bytes(elf_header())
+    words = ("--volume", tree, "-d", out, "--clone-only", "--json", "--force")
+    notes = json.loads(run_volume(*words, "--boot-loader", "none").output)["notes"]
+    assert [one for one in notes if "xen-blkfront" in one] == [
+        "kernel 6.1: not known whether its initramfs has the driver xen-blkfront"
+    ]
+    notes = json.loads(run_volume(*words).output)["notes"]
+    assert "run chroot: " in next(one for one in notes if "xen-blkfront" in one)
 
 
 @pytest.mark.parametrize("kind", ["xfs", "btrfs", "ext3"])
