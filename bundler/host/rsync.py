@@ -93,6 +93,8 @@ def _describe(source: Path, finished: Finished, said: bytes) -> str:
     status = finished.status
     how = f"exit status {status}" if status >= 0 else f"signal {-status}"
     room = "no room: " if b"No space left on device" in finished.errors else ""
+    if "xattr(" in told:
+        room = "no room for xattrs, of which ext file systems take 4 KiB a file: " if room else ""
     return f"copy {source}: rsync, {how}: {room}{told}"
 
 

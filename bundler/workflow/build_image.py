@@ -16,6 +16,7 @@ from bundler.host.file_systems import make_file_system, mount_options
 from bundler.host.files import os_errors
 from bundler.host.loop_device import attach
 from bundler.host.mounts import in_memory, mounted, trim
+from bundler.host.write_back import written_back
 from bundler.model.disk import Disk, Partition, PartitionRole
 from bundler.workflow.mounted_image import MountedImage
 
@@ -97,6 +98,8 @@ def _mounted(disk: Disk, devices: dict[str, Path], root: Path) -> Iterator[None]
                 kind = file_system.type.value
                 stack.enter_context(mounted(device, target, kind, options=options))
                 stack.enter_context(_then(partial(_trim, target)))
+                what = f"the image's {partition.mount_point}"
+                stack.enter_context(written_back(target, what=what))
         yield
 
 

@@ -114,6 +114,17 @@ def test_a_full_disk(tree: Path, megabytes: int, pattern: str) -> None:
     check_refused(outcome, 8, pattern)
 
 
+def test_data_that_the_kernel_took_and_the_disk_did_not_is_missed(tree: Path) -> None:
+    (tree / "home/user/large").write_bytes(os.urandom(4 << 20))
+    (tree.parent / "reports").mkdir()
+    code = f'mount -t tmpfs -o size=3m tmpfs {tree.parent}/out; exec "$@"'
+    wrapper = ("unshare", "--mount", "sh", "-c", code, "sh")
+    words = ("-d", tree.parent / "out", "--report", tree.parent / "reports/x", "--clone-only")
+    outcome = run_volume("--volume", tree, *words, "--no-space-check", wrapper=wrapper)
+    check_refused(outcome, 8, "write the image's /: (no room|.*is the disk full)")
+    assert list((tree.parent / "reports").iterdir()) == []
+
+
 def test_room_is_looked_for_first(tree: Path) -> None:
     code = f'mount -t tmpfs -o size=9m tmpfs {tree.parent}/out; exec "$@"'
     wrapper = ("unshare", "--mount", "sh", "-c", code, "sh")
