@@ -66,6 +66,12 @@ def scratch_directory(arguments: argparse.Namespace) -> Path:
     return Path(os.environ.get("TMPDIR") or "/var/tmp")  # noqa: S108  no name in it is guessed
 
 
+def own_files(arguments: argparse.Namespace) -> list[Path]:
+    """Files of ours, which are no part of the volume."""
+    names = ("key", "cert", "passphrase_file", "state_dir", "destination", "report")
+    return [path for name in names if (path := getattr(arguments, name)) is not None]
+
+
 def enter_own_namespace(volume: Path) -> bool:
     """Keep our mounts to ourselves; whether this process may mount at all.
 
