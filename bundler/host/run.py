@@ -66,6 +66,33 @@ def run(
     return bytes(output)
 
 
+def run_through(argv: Sequence[str | Path]) -> None:
+    """Run a program that must not be stopped halfway, as run() does, but for its output.
+
+    It goes on when we are interrupted or killed; after an interruption it is waited for.
+
+    Raises:
+        MissingError: there is no such program.
+        HostError: it cannot be run, or failed.
+    """
+    with os_errors("run", Path(argv[0]).name):
+        process = subprocess.Popen(  # noqa: S603  a list, and no shell
+            [str(word) for word in argv],
+            env=_clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is not for it
+        )
+    try:
+        _, errors = process.communicate()
+    except BaseException:
+        process.communicate()
+        raise
+    if process.returncode:
+        raise failure(argv, Finished(status=process.returncode, errors=errors[-_ERRORS_SIZE:]))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """How a program has ended."""

@@ -26,7 +26,7 @@ from bundler.workflow.image_options import ImageOptions, SnapshotKind
 from bundler.workflow.image_volume import VolumePlan
 from bundler.workflow.local_checks import format_size
 from bundler.workflow.select_files import check_no_secrets
-from bundler.workflow.snapshots import snapshot_kind
+from bundler.workflow.snapshots import check_snapshot, snapshot_kind
 
 _TOLD_COUNT = 5
 
@@ -101,8 +101,12 @@ def check_consistency(
     if options.freezes:
         check_may_freeze(points, tuple(writers))
         yield Finding.ok("consistency", "the file systems are frozen while they are copied")
-    kinds = [(mount.path, snapshot_kind(options.snapshot, mount)) for mount in volume.mounts]
-    taken = [f"{path} ({kind})" for path, kind in kinds if kind is not SnapshotKind.NONE]
+    taken = []
+    for mount in volume.mounts:
+        kind = snapshot_kind(options.snapshot, volume, mount)
+        if kind is not SnapshotKind.NONE:
+            check_snapshot(mount, kind)
+            taken.append(f"{mount.path} ({kind})")
     if taken:
         yield Finding.ok("consistency", f"copied from snapshots: {', '.join(taken)}")
     elif not options.freezes:
