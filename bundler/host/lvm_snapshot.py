@@ -207,8 +207,9 @@ def _remove_leftovers() -> None:
 
 
 def _logical_volumes() -> tuple[LogicalVolume, ...]:
-    argv = [find_program("lvs", package=_PACKAGE), "--noheadings", "--nosuffix", "--units", "b"]
-    output = run((*argv, "--separator", _SEPARATOR, "-o", ",".join(_COLUMNS)))
+    program = find_program("lvs", package=_PACKAGE)
+    form = ("--noheadings", "--nosuffix", "--units", "b", "--separator", _SEPARATOR)
+    output = run((program, *form, "-o", ",".join(_COLUMNS)))
     lines = output.decode(errors="replace").splitlines()
     return tuple(_parse(line.strip()) for line in lines if line.strip())
 

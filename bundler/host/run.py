@@ -67,30 +67,13 @@ def run(
 
 
 def run_through(argv: Sequence[str | Path]) -> None:
-    """Run a program that must not be stopped halfway, as run() does, but for its output.
+    """Run a program as run() does, that must not be stopped halfway.
 
     It goes on when we are interrupted or killed; after an interruption it is waited for.
-
-    Raises:
-        MissingError: there is no such program.
-        HostError: it cannot be run, or failed.
     """
-    with os_errors("run", Path(argv[0]).name):
-        process = subprocess.Popen(  # noqa: S603  a list, and no shell
-            [str(word) for word in argv],
-            env=_clean_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is not for it
-        )
-    try:
-        _, errors = process.communicate()
-    except BaseException:
-        process.communicate()
-        raise
-    if process.returncode:
-        raise failure(argv, Finished(status=process.returncode, errors=errors[-_ERRORS_SIZE:]))
+    finished = _drain(_chunks(argv, None, (), is_apart=True), lambda _: None)
+    if finished.status:
+        raise failure(argv, finished)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,8 +216,10 @@ def _chunks(
     environment: Mapping[str, str] | None,
     inherit: Sequence[int],
     source: int | None = None,
+    *,
+    is_apart: bool = False,
 ) -> _Output:
-    """Run a program; it is killed if nobody reads on."""
+    """Run a program; it is killed if nobody reads on, or waited for if it `is_apart`."""
     words = [str(word) for word in argv]
     with os_errors("run", Path(words[0]).name):
         process = subprocess.Popen(  # noqa: S603  a list, and no shell
@@ -245,7 +230,8 @@ def _chunks(
             stderr=subprocess.PIPE,
             pass_fds=inherit,
             # Between fork and exec other threads' locks would stay locked for ever.
-            preexec_fn=_die_with_parent if threading.active_count() == 1 else None,
+            preexec_fn=None if is_apart or threading.active_count() > 1 else _die_with_parent,
+            start_new_session=is_apart,  # Ctrl-C is not for it
         )
     errors = bytearray()
     with process:
@@ -253,7 +239,7 @@ def _chunks(
             yield from _read_chunks(process, errors)
             status = process.wait()
         except BaseException:
-            process.kill()
+            process.wait() if is_apart else process.kill()
             raise
     return Finished(status=status, errors=bytes(errors))
 

@@ -23,8 +23,8 @@ def snapshot_kind(wanted: SnapshotKind, volume: Volume, mount: SourceMount) -> S
         # One on LVM, too: the kernel takes two btrfs of one UUID for one.
         found = SnapshotKind.BTRFS
     elif wanted in (SnapshotKind.LVM, SnapshotKind.AUTO) and volume.is_mount_point:
-        if lvm_snapshot.find_logical_volume(Path(mount.mount_point)):
-            found = SnapshotKind.LVM
+        is_logical = lvm_snapshot.find_logical_volume(Path(mount.mount_point)) is not None
+        found = SnapshotKind.LVM if is_logical else SnapshotKind.NONE
     if wanted in (found, SnapshotKind.AUTO):
         return found
     if wanted is not SnapshotKind.NONE and mount.path == "/":
