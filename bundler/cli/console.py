@@ -88,6 +88,8 @@ class Console:
             return
         from tqdm import tqdm  # a fifth of the start-up time, for people only
 
+        # No thread that looks after the bar: host/run.py ties programs to us while there is none.
+        tqdm.monitor_interval = 0
         with tqdm(
             desc=printable(label),
             total=total or None,

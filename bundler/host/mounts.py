@@ -74,7 +74,11 @@ def mounted(
         target.mkdir(exist_ok=True)
         _mount(device, target, kind, _MS_RDONLY if read_only else _MS_NOATIME, ",".join(options))
     with _unmounted(target):
-        yield
+        if read_only:
+            yield
+        else:
+            with _written(target):
+                yield
 
 
 @contextmanager
@@ -228,6 +232,23 @@ def _shared_directory() -> Iterator[None]:
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             PRIVATE_DIRECTORY.rmdir()
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _written(target: Path) -> Iterator[None]:
+    """See that all that is written to a mounted file system in the block gets to its device.
+
+    A loop device whose file finds no more room fails when nobody waits for it any more: the
+    kernel tells of it only here (syncfs(2), since Linux 5.8, of failures since the opening).
+    """
+    with os_errors("write", "the image"):
+        descriptor = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield
+        with os_errors("write", "the image"):
+            _check(_libc.syncfs(descriptor))
     finally:
         os.close(descriptor)
 

@@ -60,8 +60,8 @@ def build_ext_image(
     extended = ["root_owner=0:0"] if is_owned_by_root else []
     if epoch is not None:
         environment = {EPOCH_VARIABLE: str(epoch), "E2FSPROGS_FAKE_TIME": str(max(epoch, 1))}
-        extended.append(f"hash_seed={_id(name, epoch, 'hash')}")
-        wanted = replace(wanted, uuid=wanted.uuid or _id(name, epoch, "uuid"))
+        extended.append(f"hash_seed={stable_id(name, epoch, 'hash')}")
+        wanted = replace(wanted, uuid=wanted.uuid or stable_id(name, epoch, "uuid"))
     # mke2fs opens it by its descriptor, so that it writes to this file whatever has the name.
     target = Path(f"/proc/self/fd/{file.fileno()}")
     inherited = (file.fileno(),)
@@ -70,6 +70,7 @@ def build_ext_image(
     return made, notes
 
 
-def _id(name: str, epoch: int, what: str) -> str:
+def stable_id(name: str, epoch: int, what: str) -> str:
+    """A UUID that looks random, and is always the same for the same words."""
     seed = f"{what} {epoch} ".encode() + os.fsencode(name)
     return str(UUID(bytes=sha256(seed).digest()[:16], version=4))

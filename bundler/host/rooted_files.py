@@ -7,7 +7,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -54,7 +54,9 @@ class RootedFiles:
             InputError: something that is no regular file has its name.
             HostError: it cannot be written, or its directory is missing.
         """
-        with os_errors("write", self._told(path)):
+        with os_errors("write", self._told(path)), ExitStack() as stack:
+            if not self._is_writable(path):
+                stack.enter_context(self._made_writable(path))
             with self._opened(path, os.O_WRONLY) as descriptor:
                 if descriptor is not None:
                     os.ftruncate(descriptor, 0)
@@ -133,6 +135,28 @@ class RootedFiles:
         """
         with os_errors("look at", self._told(path)), self._directory(path) as descriptor:
             return descriptor is not None
+
+    def _is_writable(self, path: str) -> bool:
+        """Whether we may write a file, or there is none."""
+        try:
+            with self._opened(path, os.O_WRONLY):
+                return True
+        except PermissionError:
+            return False
+
+    @contextmanager
+    def _made_writable(self, path: str) -> Iterator[None]:
+        """Let its owner write a file, until the block ends; root needs no such thing."""
+        with self._opened(path, os.O_RDONLY) as descriptor:
+            if descriptor is None:
+                yield
+                return
+            mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+            os.fchmod(descriptor, mode | stat.S_IWUSR)
+            try:
+                yield
+            finally:
+                os.fchmod(descriptor, mode)
 
     def _told(self, path: str) -> str:
         return "".join(one if one.isprintable() else "?" for one in f"{path} of the image")

@@ -16,27 +16,42 @@ PREFIX = ".ami-bundler-staging-"
 
 @contextmanager
 def staging_directory(directory: Path) -> Iterator[Path]:
-    """A new directory in another one, for its owner alone; it is removed when the block ends.
+    """A new directory, in one for its owner alone in another; both are removed at the end.
 
-    Those that killed runs have left there are removed first.
+    So what is copied over the inner one may be anybody's, and of any mode.  Those that killed
+    runs have left there are removed first.
 
     Raises:
         HostError: the directory refuses.
     """
     _remove_leftovers(directory)
-    path = directory / f"{PREFIX}{secrets.token_hex(8)}"
-    with os_errors("write in", directory):
-        path.mkdir(mode=0o700)
+    path, descriptor = _make_locked(directory)
     try:
-        with os_errors("lock", path):
+        try:
+            inner = path / "root"
+            with os_errors("write in", path):
+                inner.mkdir()
+            yield inner
+        finally:
+            _remove(path)
+    finally:
+        os.close(descriptor)
+
+
+def _make_locked(directory: Path) -> tuple[Path, int]:
+    """A new directory, and its descriptor that has the lock."""
+    while True:
+        path = directory / f"{PREFIX}{secrets.token_hex(8)}"
+        with os_errors("write in", directory):
+            path.mkdir(mode=0o700)
+        with os_errors("lock", path), suppress(FileNotFoundError):
             descriptor = _open(path)
             fcntl.flock(descriptor, fcntl.LOCK_SH)
-        try:
-            yield path
-        finally:
+            with suppress(FileNotFoundError):
+                if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                    return path, descriptor
             os.close(descriptor)
-    finally:
-        _remove(path)
+        # Another run has found it before it was locked, and removed it.
 
 
 def _open(path: Path) -> int:
@@ -52,7 +67,8 @@ def _remove_leftovers(directory: Path) -> None:
             descriptor = _open(path)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(descriptor).st_uid == os.geteuid():
+                is_own = os.fstat(descriptor).st_uid == os.geteuid()
+                if is_own and path.stat().st_ino == os.fstat(descriptor).st_ino:
                     _remove(path)
             finally:
                 os.close(descriptor)

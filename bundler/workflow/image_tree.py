@@ -1,16 +1,21 @@
 """A directory tree to an image of one ext file system, with no right that any user has not."""
 
+import os
+import stat
+from contextlib import suppress
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
+from bundler.codec.ext_inodes import root_inode, timed_inodes
 from bundler.codec.mountinfo import parse_mountinfo
 from bundler.errors import UsageError
 from bundler.host.block_devices import ThisMachine
 from bundler.host.files import os_errors
-from bundler.host.root_tree import build_ext_image, source_date_epoch
+from bundler.host.root_tree import build_ext_image, source_date_epoch, stable_id
 from bundler.host.rooted_files import RootedFiles
-from bundler.host.rsync import copy_files, find_rsync
+from bundler.host.rsync import copy_files, find_rsync, listed_paths
 from bundler.host.staging import staging_directory
 from bundler.model.file_system import FileSystem, FileSystemType
 from bundler.model.volume import SourceMount, Volume
@@ -46,15 +51,8 @@ def plan_tree(
     find_rsync()
     with os_errors("read", options.volume):
         path = options.volume.resolve(strict=True)
-    root = SourceMount(
-        path="/",
-        mount_point=str(path),
-        device="",
-        file_system=FileSystem(type=FileSystemType.EXT4, label=LABEL),
-        type=FileSystemType.EXT4.value,
-    )
-    volume = Volume(path=str(path), is_mount_point=False, mounts=(root,), left_out=(), scheme=None)
     selection = select_files(path, rules, paths, boundaries=("/",), progress=progress)
+    volume = _volume_of(path, _stable_uuid(paths))
     disk = plan_disk(
         volume,
         selection.usage,
@@ -72,6 +70,17 @@ def plan_tree(
         disk=disk,
         notes=(),
     )
+
+
+def _volume_of(path: Path, uuid: str) -> Volume:
+    root = SourceMount(
+        path="/",
+        mount_point=str(path),
+        device="",
+        file_system=FileSystem(type=FileSystemType.EXT4, label=LABEL, uuid=uuid),
+        type=FileSystemType.EXT4.value,
+    )
+    return Volume(path=str(path), is_mount_point=False, mounts=(root,), left_out=(), scheme=None)
 
 
 def mounts_inside(path: Path) -> tuple[Path, ...]:
@@ -106,11 +115,12 @@ def fill_tree_image(
     with staging_directory(scratch) as root:
         with progress.task("copying", plan.selection.size) as advance:
             vanished = copy_files(plan.view, root, paths, advance)
+        notes = _owner_notes(plan.view, root, paths)
         files = RootedFiles(root=root)
         image = MountedImage(
             root=root, disk=plan.disk, device=Path("/dev/null"), partition_devices={}
         )
-        notes = finish_files(options, files, plan.disk, plan.volume, plan.selection.emptied)
+        notes += finish_files(options, files, plan.disk, plan.volume, plan.selection.emptied)
         notes += install_boot_loader(image, plan.loaders)
         if options.script:
             run_script(options.script, root)
@@ -122,9 +132,64 @@ def fill_tree_image(
             made, more = build_ext_image(
                 file, root, wanted, plan.disk.size, name=LABEL, epoch=epoch
             )
+            _finish_inodes(file, root, epoch)
     partition = replace(plan.disk.root, file_system=made)
     disk = replace(plan.disk, partitions=(partition,))
     return FilledImage(disk=disk, vanished=vanished, notes=(*notes, *more))
+
+
+def _stable_uuid(paths: BinaryIO) -> str:
+    """A UUID made of the names of the files, if there is an epoch; else none: a random one."""
+    epoch = source_date_epoch()
+    if epoch is None:
+        return ""
+    digest = sha256()
+    with os_errors("read", "the list of files"):
+        for path in listed_paths(paths):
+            digest.update(path + b"\0")
+    return stable_id(digest.hexdigest(), epoch, "uuid")
+
+
+def _owner_notes(source: Path, copy: Path, paths: BinaryIO) -> tuple[str, ...]:
+    """Tell of files that could not be given to their owners, which rsync passes over."""
+    count, first = 0, b""
+    with os_errors("look at what was copied from", source):
+        for path in listed_paths(paths):
+            with suppress(FileNotFoundError):  # it has vanished
+                old, new = (os.lstat(os.fsencode(top) + b"/" + path) for top in (source, copy))
+                if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+                    first = first or path
+                    count += 1
+    if not count:
+        return ()
+    return (
+        f"files whose owner or group is another in the image, for only root may give files away: "
+        f"{count}, such as {os.fsdecode(first)!r}",
+    )
+
+
+def _finish_inodes(file: BinaryIO, root: Path, epoch: int | None) -> None:
+    """Set what mke2fs does not: the root directory's own, and times that are the copy's.
+
+    With `epoch` no time tells when the image was made, so that the same tree gives the same
+    bytes.
+    """
+
+    def read(offset: int, size: int) -> bytes:
+        return os.pread(file.fileno(), size, offset)
+
+    with os_errors("write", "the image"):
+        state = root.stat()
+        offset, data = root_inode(
+            read,
+            permissions=stat.S_IMODE(state.st_mode),
+            owner=(state.st_uid, state.st_gid),
+            time_ns=state.st_mtime_ns,
+        )
+        os.pwrite(file.fileno(), data, offset)
+        if epoch is not None:
+            for offset, data in timed_inodes(read, epoch):
+                os.pwrite(file.fileno(), data, offset)
 
 
 def _check(options: ImageOptions) -> None:

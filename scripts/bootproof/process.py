@@ -22,7 +22,9 @@ def run(
     """
     words = [str(word) for word in argv]
     try:
-        done = subprocess.run(words, input=data, capture_output=True, env=environment, check=False)
+        done = subprocess.run(  # noqa: S603  our own words, and no shell
+            words, input=data, capture_output=True, check=False, env=environment
+        )
     except FileNotFoundError as error:
         raise ProofError(f"{words[0]}: not installed") from error
     if done.returncode:

@@ -52,9 +52,9 @@ def test_without_the_filter_all_is_copied(tree: Path) -> None:
 
 
 def test_what_is_included_comes_back_and_is_told(tree: Path) -> None:
-    found = names_in(tree, "--include", "/root/.netrc", "*.der", "--exclude", "/srv", "moduli")
-    assert SECRETS.keys() & found == {"root/.netrc", "srv/key.der"} & found
-    assert "root/.netrc" in found
+    includes = ("--include", "/root/.netrc", "/srv/key.der")
+    found = names_in(tree, *includes, "--exclude", "/srv", "moduli")
+    assert SECRETS.keys() & found == {"root/.netrc", "srv/key.der"}
     assert not {name for name in found if name.startswith("srv/app") or name.endswith("moduli")}
     report = (tree.parent / "out/image.report.txt").read_text()
     assert "/root/.netrc: credentials; kept by --include" in report

@@ -36,8 +36,8 @@ def test_private_directory_is_seen_by_nobody_else_and_is_gone_afterwards(tmp_pat
 with mounts.private_directory() as private:
     (private / "file").write_text("mine")
     print(private, sorted(os.listdir(private)))
-    print(sorted(os.listdir(f"/proc/{os.getppid()}/root{private}")))
-print(private.exists())
+    print(os.listdir(f"/proc/{os.getppid()}/root{private}"))
+print(private.is_mount())
 """
     assert run_inside(code, tmp_path) == f"{PRIVATE_DIRECTORY} ['file']\n[]\nFalse\n"
 
