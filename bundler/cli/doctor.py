@@ -40,16 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "words",
         nargs="*",
         metavar="TASK|SOURCE|s3://BUCKET/PREFIX",
-        help="first what you are about to do: bundle, publish, register or convert (default: "
+        help="first what you are about to do: bundle, publish, register or convert, or volume, "
+        "which has options of its own (see ami-bundler doctor volume --help; default: "
         "publish if an s3:// URL is given, else bundle); then, in any order, an image (or "
         "snap-..., ami-..., as for publish), and where the bundle goes or, to register, its "
         "manifest",
     )
-    parser.add_argument(
-        "--no-probe",
-        action="store_true",
-        help="put no object: else one of a few bytes is put with the ACL, read, and removed",
-    )
+    add_probe_option(parser)
     parser.add_argument(
         "--directory",
         "--destination",
@@ -79,16 +76,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_cloud_options(parser)
 
 
+def add_probe_option(parser: argparse.ArgumentParser) -> None:
+    """--no-probe."""
+    parser.add_argument(
+        "--no-probe",
+        action="store_true",
+        help="put no object: else one of a few bytes is put with the ACL, read, and removed",
+    )
+
+
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Look at all that could go wrong."""
     case = open_case(arguments, console)
     with ExitStack() as stack:
         findings = tuple(examine(_checks(case, stack)))
+    return show_findings(case.task.value, findings)
+
+
+def show_findings(task: str, findings: Sequence[Finding]) -> Result:
+    """What to show of them; the exit code is that of the first that fails."""
     is_ok = not any(finding.status is Status.FAIL for finding in findings)
     return Result(
         text="\n".join(_line(finding) for finding in findings),
         facts={
-            "task": case.task.value,
+            "task": task,
             "ok": is_ok,
             "findings": [
                 {
@@ -112,6 +123,8 @@ def open_case(arguments: argparse.Namespace, console: Console) -> Case:
     """
     words: Sequence[str] = arguments.words
     task = None
+    if "volume" in words[:1]:
+        raise UsageError("doctor: expected volume directly behind doctor, got options between")
     if words and words[0] in TASKS:
         task, words = TASKS[words[0]], words[1:]
     urls = [word for word in words if is_url(word)]

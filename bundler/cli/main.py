@@ -41,6 +41,9 @@ COMMANDS = {
 GROUPS = {"ami": VERBS}
 """Commands that are packages of verbs, in the same way."""
 
+TASKS = {("doctor", "volume"): "doctor_volume"}
+"""Words directly behind a command that give it the arguments of another, and the module."""
+
 EXIT_CODES = """exit codes:
   0 ok    1 internal error    2 usage    3 bad input    4 verification failed
   5 missing file, program or package    6 AWS refused    7 transfer failed
@@ -71,7 +74,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         if name != command:
             continue
         if name not in GROUPS:
-            _complete(subparser, name)
+            _complete(subparser, name, module=_module_of(name, argv))
             continue
         verbs = subparser.add_subparsers(dest="verb", metavar="VERB", required=True)
         chosen = next((word for word in argv if word in GROUPS[name]), None)
@@ -87,16 +90,27 @@ def _add_parser(parsers: "argparse._SubParsersAction[_Parser]", name: str, summa
     return parsers.add_parser(name, help=summary, description=description, allow_abbrev=False)
 
 
-def _complete(parser: _Parser, *words: str) -> None:
-    """Let a command's module add its arguments; `words` name the command."""
+def _module_of(command: str, argv: Sequence[str]) -> str:
+    """The module of a command, by what is directly behind it."""
+    behind = argv[argv.index(command) + 1 :]
+    task = next((word for word in behind if word not in _COMMON_OPTIONS), "")
+    return TASKS.get((command, task), command)
+
+
+_COMMON_OPTIONS = ("--json", "--quiet", "-q", "--verbose", "-v", "-vv")
+
+
+def _complete(parser: _Parser, *words: str, module: str = "") -> None:
+    """Let a command's module add its arguments; `words` name the command, and the module."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--quiet", "-q", action="store_true", help="no progress")
     parser.add_argument(
         "--verbose", "-v", action="count", default=0, help="tell more; twice: every step"
     )
-    module = import_module(".".join(("bundler.cli", *words)).replace("-", "_"))
-    module.add_arguments(parser)
-    parser.set_defaults(command=" ".join(words), handle=module.handle)
+    path = ("bundler.cli", module) if module else ("bundler.cli", *words)
+    found = import_module(".".join(path).replace("-", "_"))
+    found.add_arguments(parser)
+    parser.set_defaults(command=" ".join(words), handle=found.handle)
 
 
 def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:

@@ -27,7 +27,12 @@ from bundler.cli.options import (
 from bundler.cli.publish import add_state_option
 from bundler.cli.selection_options import add_selection_options
 from bundler.cli.upload import add_bucket_options
-from bundler.cli.volume_image import enter_own_namespace, planned_image, scratch_directory
+from bundler.cli.volume_image import (
+    enter_own_namespace,
+    own_files,
+    planned_image,
+    scratch_directory,
+)
 from bundler.cli.volume_options import add_volume_options, image_options
 from bundler.cli.volume_report import (
     add_report_option,
@@ -64,6 +69,11 @@ from bundler.workflow.keys import new_bundle_key
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("location", nargs="?", default="", metavar="s3://BUCKET/PREFIX")
+    add_options(parser)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Those that `doctor volume` takes, too."""
     parser.add_argument(
         "--destination", "-d", type=parse_path, metavar="DIR", help="for the bundle, or the image"
     )
@@ -105,17 +115,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def handle(arguments: argparse.Namespace, console: Console) -> Result:
     """Image a volume, and bundle the image."""
-    _check(arguments)
+    check_destination(arguments)
     options = image_options(arguments, may_mount=enter_own_namespace(arguments.volume))
     if arguments.dry_run:
         with planned_image(arguments, options, (), console) as planned:
             return Result(text=describe_plan(planned), facts=plan_facts(planned))
     if arguments.clone_only:
         return _clone(arguments, options, console)
-    if arguments.inherit or arguments.volume.resolve() == Path("/"):
-        # Another tree is no copy of what this instance was launched from.
-        arguments = inherit(arguments, console)
-    arguments = with_defaults(arguments)
+    arguments = inherited(arguments, console)
     keys = bundle_keys(arguments, console)
     spec = bundle_spec(arguments, None, arguments.name, find_account(arguments), console)
     if arguments.location:
@@ -123,7 +130,29 @@ def handle(arguments: argparse.Namespace, console: Console) -> Result:
     return _bundle_to_directory(arguments, options, keys, spec, console)
 
 
-def _check(arguments: argparse.Namespace) -> None:
+def inherited(arguments: argparse.Namespace, console: Console) -> argparse.Namespace:
+    """Arguments, with what is inherited, or goes without saying, where they say nothing.
+
+    Raises:
+        UsageError, AwsRefusedError, TransferError: see inherit().
+    """
+    if is_instance_asked(arguments):
+        arguments = inherit(arguments, console)
+    return with_defaults(arguments)
+
+
+def is_instance_asked(arguments: argparse.Namespace) -> bool:
+    """Whether an instance is asked: another tree is no copy of what it was launched from."""
+    return bool(arguments.inherit or arguments.volume.resolve() == Path("/"))
+
+
+def check_destination(arguments: argparse.Namespace) -> None:
+    """Make sure that options say where the result goes, and that it can be written there.
+
+    Raises:
+        UsageError: they contradict one another, or say nothing.
+        MissingError, InputError, HostError: a directory cannot be written to.
+    """
     is_local = arguments.destination is not None
     if arguments.clone_only and arguments.location:
         raise UsageError("volume: --clone-only leaves an image in -d DIR, and nothing in S3")
@@ -205,12 +234,7 @@ def _fill(
     arguments: argparse.Namespace, options: ImageOptions, file: BinaryIO, console: Console
 ) -> tuple[VolumePlan, FilledImage]:
     """Make the image in an empty file; when it returns nothing is mounted any more."""
-    own = [
-        path
-        for name in ("key", "cert", "passphrase_file", "state_dir", "destination")
-        if (path := getattr(arguments, name)) is not None
-    ]
-    own += report_files(arguments)
+    own = (*own_files(arguments), *report_files(arguments))
     with planned_image(arguments, options, own, console) as planned:
         if not arguments.no_space_check:
             check_rooms(arguments, planned)

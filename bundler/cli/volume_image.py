@@ -4,13 +4,14 @@ import argparse
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from bundler.cli.console import Console
+from bundler.cli.publish import state_directory
 from bundler.cli.selection_options import selection_rules
 from bundler.errors import HostError
 from bundler.host.files import scratch_file
@@ -21,6 +22,12 @@ from bundler.workflow.image_options import ImageOptions
 from bundler.workflow.image_tree import fill_tree_image, mounts_inside, plan_tree
 from bundler.workflow.image_volume import FilledImage, VolumePlan, fill_image, planned_volume
 from bundler.workflow.select_files import check_no_secrets
+
+_OWN_VARIABLES = (
+    *("EC2_PRIVATE_KEY", "EC2_CERT"),
+    *("AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+)
+"""Variables that name files by which we are who we are."""
 
 _logger = logging.getLogger(__name__)
 
@@ -64,6 +71,16 @@ def scratch_directory(arguments: argparse.Namespace) -> Path:
         return found
     # Not /tmp, which is in memory on many systems.
     return Path(os.environ.get("TMPDIR") or "/var/tmp")  # noqa: S108  no name in it is guessed
+
+
+def own_files(arguments: argparse.Namespace) -> list[Path]:
+    """Files and directories of ours, which are no part of the volume; some may not be there."""
+    names = ("key", "cert", "passphrase_file", "destination", "report")
+    given = [path for name in names if (path := getattr(arguments, name)) is not None]
+    given += [Path(path) for name in _OWN_VARIABLES if (path := os.environ.get(name))]
+    with suppress(RuntimeError):  # no home directory
+        given.append(state_directory(arguments))
+    return given
 
 
 def enter_own_namespace(volume: Path) -> bool:

@@ -22,6 +22,24 @@ _NOTHING_FOUND = (2, 8)
 """Exit statuses of blkid: nothing, or several things at once; 2 also: it may not look."""
 
 
+def find_lsblk() -> Path:
+    """The program.
+
+    Raises:
+        MissingError: it is not installed.
+    """
+    return find_program("lsblk", package=_PACKAGE)
+
+
+def find_blkid() -> Path:
+    """The program.
+
+    Raises:
+        MissingError: it is not installed.
+    """
+    return find_program("blkid", package=_PACKAGE)
+
+
 class ThisMachine:
     """What this machine says, as bytes; to be parsed and judged elsewhere."""
 
@@ -42,7 +60,7 @@ class ThisMachine:
             MissingError: there is no lsblk.
             HostError: it fails, as it does where /sys is not mounted.
         """
-        program = find_program("lsblk", package=_PACKAGE)
+        program = find_lsblk()
         words = set(re.findall(r"[A-Za-z:-]+", run([program, "--help"]).decode(errors="replace")))
         known = ",".join(column for column in columns if column in words)
         form = "--json" if "--json" in words else "--pairs"
@@ -55,7 +73,7 @@ class ThisMachine:
             MissingError: there is no blkid.
             HostError: it fails.
         """
-        program = find_program("blkid", package=_PACKAGE)
+        program = find_blkid()
         return _output([program, "-p", "-o", "udev", device], allowed=_NOTHING_FOUND)
 
 

@@ -21,6 +21,15 @@ _FORBIDDEN = frozenset('"*/:<>?\\|')
 _BATCH_COUNT = 64
 
 
+def find_mcopy() -> Path:
+    """The program that copies into vfat without a mount.
+
+    Raises:
+        MissingError: it is not installed.
+    """
+    return find_program("mcopy", package="mtools")
+
+
 def fill_vfat(target: Path, tree: Path) -> None:
     """Copy what is in a directory into a new vfat file system, with times of change.
 
@@ -31,7 +40,7 @@ def fill_vfat(target: Path, tree: Path) -> None:
         InputError: something there that vfat cannot hold: links, special files, odd names.
         HostError: there is no room, or mcopy fails.
     """
-    mcopy = find_program("mcopy", package="mtools")
+    mcopy = find_mcopy()
     with os_errors("fill EFI system partition from", tree):
         needed = sum(_checked_sizes(tree))
         # Absolute paths, so that no name is taken for an option or a drive.

@@ -28,6 +28,16 @@ _LABEL_SIZES = {
 }
 """Most bytes.  Sources: mke2fs(8), mkfs.xfs(8), mkfs.btrfs(8), mkfs.fat(8)."""
 
+_MAKERS = {
+    FileSystemType.EXT2: ("mke2fs", "e2fsprogs"),
+    FileSystemType.EXT3: ("mke2fs", "e2fsprogs"),
+    FileSystemType.EXT4: ("mke2fs", "e2fsprogs"),
+    FileSystemType.XFS: ("mkfs.xfs", "xfsprogs"),
+    FileSystemType.BTRFS: ("mkfs.btrfs", "btrfs-progs"),
+    FileSystemType.VFAT: ("mkfs.vfat", "dosfstools"),
+}
+"""Programs that make them, and packages that have these."""
+
 _VFAT_FORBIDDEN = frozenset('*?.,;:/\\|+=<>[]"')
 # Source: mkfs.fat 4.2.
 
@@ -65,6 +75,16 @@ def read_file_system(device: Path) -> FileSystem | None:
     if kind.is_ext:
         return read_ext(device, found)
     return read_xfs(device, found) if kind is FileSystemType.XFS else found
+
+
+def find_maker(kind: FileSystemType) -> Path:
+    """The program that makes file systems of a type.
+
+    Raises:
+        MissingError: it is not installed.
+    """
+    name, package = _MAKERS[kind]
+    return find_program(name, package=package)
 
 
 def make_file_system(target: Path, wanted: FileSystem) -> tuple[FileSystem, tuple[str, ...]]:
@@ -136,7 +156,7 @@ def _possible(wanted: FileSystem) -> tuple[FileSystem, tuple[str, ...]]:
 
 
 def _make_btrfs(target: Path, wanted: FileSystem) -> tuple[FileSystem, tuple[str, ...]]:
-    program = find_program("mkfs.btrfs", package="btrfs-progs")
+    program = find_maker(FileSystemType.BTRFS)
     argv: list[str | Path] = [program, "-q", "-f", "-K"]
     if wanted.label:
         argv += ["-L", wanted.label]
@@ -162,7 +182,7 @@ def _make_vfat(target: Path, wanted: FileSystem) -> None:
         size = file.seek(0, 2)
     if not size:
         raise HostError(f"make vfat file system on {target}: expected some bytes, got none")
-    program = find_program("mkfs.vfat", package="dosfstools")
+    program = find_maker(FileSystemType.VFAT)
     argv: list[str | Path] = [program, "-I", "-i", wanted.uuid.replace("-", "")]
     if wanted.label:
         argv += ["-n", wanted.label]

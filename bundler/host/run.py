@@ -66,6 +66,16 @@ def run(
     return bytes(output)
 
 
+def run_through(argv: Sequence[str | Path]) -> None:
+    """Run a program as run() does, that must not be stopped halfway.
+
+    It goes on when we are interrupted or killed; after an interruption it is waited for.
+    """
+    finished = _drain(_chunks(argv, None, (), is_apart=True), lambda _: None)
+    if finished.status:
+        raise failure(argv, finished)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """How a program has ended."""
@@ -206,8 +216,10 @@ def _chunks(
     environment: Mapping[str, str] | None,
     inherit: Sequence[int],
     source: int | None = None,
+    *,
+    is_apart: bool = False,
 ) -> _Output:
-    """Run a program; it is killed if nobody reads on."""
+    """Run a program; it is killed if nobody reads on, or waited for if it `is_apart`."""
     words = [str(word) for word in argv]
     with os_errors("run", Path(words[0]).name):
         process = subprocess.Popen(  # noqa: S603  a list, and no shell
@@ -218,7 +230,8 @@ def _chunks(
             stderr=subprocess.PIPE,
             pass_fds=inherit,
             # Between fork and exec other threads' locks would stay locked for ever.
-            preexec_fn=_die_with_parent if threading.active_count() == 1 else None,
+            preexec_fn=None if is_apart or threading.active_count() > 1 else _die_with_parent,
+            start_new_session=is_apart,  # Ctrl-C is not for it
         )
     errors = bytearray()
     with process:
@@ -226,7 +239,7 @@ def _chunks(
             yield from _read_chunks(process, errors)
             status = process.wait()
         except BaseException:
-            process.kill()
+            process.wait() if is_apart else process.kill()
             raise
     return Finished(status=status, errors=bytes(errors))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from bundler.errors import MissingError
 from bundler.host.rooted_files import RootedFiles
 from bundler.model.boot_loader import BootLoader, BootLoaders, GrubPlatform
-from bundler.model.disk import Firmware, PartitionRole
+from bundler.model.disk import Disk, Firmware, PartitionRole
 from bundler.model.partition_table import PartitionScheme
 from bundler.workflow.boot_files import (
     GRUB_DIRECTORIES,
@@ -19,6 +19,13 @@ from bundler.workflow.efi_boot_loader import find_removable_loaders, install_efi
 from bundler.workflow.grub import install_grub_bios, make_grub_menu
 from bundler.workflow.mounted_image import MountedImage
 from bundler.workflow.old_boot_loaders import install_extlinux, install_legacy, make_pv_menu
+
+NO_BIOS_LOADER = (
+    "install a boot loader: the volume has none for a BIOS; install grub-pc-bin and grub2-common "
+    "(Debian), grub2-pc and grub2-tools (Fedora, Amazon Linux) or extlinux in it, or ask for "
+    "--partition none"
+)
+"""Why an image cannot be made to boot under a BIOS."""
 
 _PROGRAM_DIRECTORIES = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin")
 
@@ -81,6 +88,13 @@ def bios_loader(loaders: BootLoaders) -> BootLoader:
     return BootLoader.EXTLINUX if loaders.extlinux else BootLoader.NONE
 
 
+def wants_bios(disk: Disk, loader: BootLoader, *, has_esp: bool) -> bool:
+    """Whether the disk is one that a BIOS starts; an MBR disk with an ESP is, if it can be."""
+    if any(one.role is PartitionRole.BIOS_BOOT for one in disk.partitions) or not has_esp:
+        return True
+    return disk.scheme is PartitionScheme.MBR and loader is not BootLoader.NONE
+
+
 def install_boot_loader(
     image: MountedImage,
     loaders: BootLoaders,
@@ -106,7 +120,7 @@ def install_boot_loader(
     if bios is BootLoader.NONE:
         return rewrite_configs(booted)
     notes: list[str] = []
-    if _wants_bios(image, chosen, has_esp=bool(booted.esp)):
+    if wants_bios(image.disk, chosen, has_esp=bool(booted.esp)):
         notes += _install_bios(booted, loaders, chosen, arguments)
     if booted.esp:
         notes += install_efi(booted, loaders, arguments)
@@ -122,13 +136,6 @@ _LEGACY_DIRECTORIES = (
 )
 
 
-def _wants_bios(image: MountedImage, loader: BootLoader, *, has_esp: bool) -> bool:
-    """Whether the disk is one that a BIOS starts; an MBR disk with an ESP is, if it can be."""
-    if any(one.role is PartitionRole.BIOS_BOOT for one in image.disk.partitions) or not has_esp:
-        return True
-    return image.disk.scheme is PartitionScheme.MBR and loader is not BootLoader.NONE
-
-
 def _install_bios(
     booted: BootedImage, loaders: BootLoaders, chosen: BootLoader, arguments: tuple[str, ...]
 ) -> tuple[str, ...]:
@@ -141,11 +148,7 @@ def _install_bios(
         case BootLoader.GRUB_LEGACY:
             return install_legacy(booted, loaders)
         case _:
-            raise MissingError(
-                "install a boot loader: the volume has none for a BIOS; install grub-pc-bin and "
-                "grub2-common (Debian), grub2-pc and grub2-tools (Fedora, Amazon Linux) or "
-                "extlinux in it, or ask for --partition none"
-            )
+            raise MissingError(NO_BIOS_LOADER)
 
 
 def _program(files: RootedFiles, *names: str) -> str:

@@ -14,6 +14,13 @@ from bundler.model.bundle import MIB
 from bundler.workflow.boot_files import BootedImage
 from bundler.workflow.grub import file_system_module, make_grub_menu
 
+NO_EFI_LOADER = (
+    "install a boot loader for UEFI: the volume has none that works, and no GRUB 2 to make one; "
+    "install grub-efi-amd64-bin (Debian) or grub2-efi-x64-modules and grub2-tools (Fedora, Amazon "
+    "Linux) in it, or ask for a BIOS"
+)
+"""Why an image cannot be made to boot under UEFI."""
+
 MAX_LOADER_SIZE = 16 * MIB
 """Most bytes of an EFI program that is looked at; our choice."""
 
@@ -74,11 +81,7 @@ def install_efi(
             return (told, *menu)
     platform = platforms[0]
     if platform not in loaders.grub_platforms or not loaders.grub_mkimage:
-        raise MissingError(
-            "install a boot loader for UEFI: the volume has none that works, and no GRUB 2 to "
-            "make one; install grub-efi-amd64-bin (Debian) or grub2-efi-x64-modules and "
-            "grub2-tools (Fedora, Amazon Linux) in it, or ask for a BIOS"
-        )
+        raise MissingError(NO_EFI_LOADER)
     told = _make_grub(booted, loaders, platform)
     return (told, *make_grub_menu(booted, loaders, arguments))
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from bundler.errors import UsageError
-from bundler.host.btrfs_snapshot import nested_subvolumes, snapshot
 from bundler.host.file_systems import read_file_system
 from bundler.host.files import os_errors
 from bundler.host.freeze import check_may_freeze, frozen
@@ -20,16 +18,15 @@ from bundler.host.rooted_files import RootedFiles
 from bundler.host.rsync import Vanished, copy_files, find_rsync
 from bundler.model.boot_loader import BootLoader, BootLoaders
 from bundler.model.disk import Disk, Firmware
-from bundler.model.file_system import FileSystemType
 from bundler.model.image import Architecture
 from bundler.model.partition_table import PartitionScheme
 from bundler.model.selection import Selection
-from bundler.model.volume import SourceMount, Volume
+from bundler.model.volume import Volume
 from bundler.workflow.boot_loader import find_boot_loaders, firmwares, install_boot_loader
 from bundler.workflow.build_image import build_image
 from bundler.workflow.detect_architecture import tree_architecture
 from bundler.workflow.finish_image import finish_files, run_script
-from bundler.workflow.image_options import ImageOptions, SnapshotKind
+from bundler.workflow.image_options import ImageOptions
 from bundler.workflow.initramfs import check_initramfs
 from bundler.workflow.mounted_image import MountedImage
 from bundler.workflow.plan_disk import ESP_POINT, plan_disk
@@ -37,6 +34,7 @@ from bundler.workflow.ports import Progress
 from bundler.workflow.read_volume import read_volume, volume_notes
 from bundler.workflow.select_files import select_files
 from bundler.workflow.selection_rules import SelectionRules
+from bundler.workflow.snapshots import snapshot_kind, snapshot_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,26 +141,14 @@ def fill_image(
 def _bind(options: ImageOptions, volume: Volume, view: Path, stack: ExitStack) -> tuple[str, ...]:
     """Show the volume's own file systems at `view`, read-only; notes of what is not seen."""
     notes: list[str] = []
-    for mount in volume.mounts:
-        source = Path(mount.mount_point)
-        if _takes_snapshot(options, mount):
-            notes += [
-                f"{one}: a subvolume inside {mount.path}, which its snapshot does not have"
-                for one in nested_subvolumes(source)
-            ]
-            source = stack.enter_context(snapshot(source))
+    for number, mount in enumerate(volume.mounts):
+        kind = snapshot_kind(options.snapshot, volume, mount)
+        place = view.parent / f"snapshot-{number}"
+        source, more = stack.enter_context(snapshot_of(mount, kind, place))
         target = view / mount.path.lstrip("/")
         stack.enter_context(bound(source, target, read_only=True))
+        notes += more
     return tuple(notes)
-
-
-def _takes_snapshot(options: ImageOptions, mount: SourceMount) -> bool:
-    is_btrfs = mount.type == FileSystemType.BTRFS.value
-    if options.snapshot is SnapshotKind.BTRFS and mount.path == "/" and not is_btrfs:
-        raise UsageError(
-            f"--snapshot btrfs: expected {mount.mount_point} to be btrfs, got {mount.type}"
-        )
-    return is_btrfs and options.snapshot in (SnapshotKind.BTRFS, SnapshotKind.AUTO)
 
 
 def _plan(
