@@ -42,7 +42,7 @@ def add_volume_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--snapshot",
         default=NONE,
-        help="copy from a snapshot: btrfs, auto (of btrfs, if it is that) or none (default)",
+        help="copy from a snapshot: btrfs, lvm, auto (what there can be) or none (default)",
     )
     group.add_argument(
         "--scratch-dir",

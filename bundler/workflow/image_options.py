@@ -16,6 +16,7 @@ class SnapshotKind(StrEnum):
     AUTO = "auto"
     """A snapshot of the kind that the root volume can have."""
     BTRFS = "btrfs"
+    LVM = "lvm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -149,7 +149,7 @@ def test_unreadable_destination_and_wrong_words(tree: Path) -> None:
         (("-d", out, "--ami-name", "x"), "--ami-name: expected s3://"),
         (("-d", out, "--clone-only", "--consume"), "--clone-only, --consume: expected one"),
         (("-d", out, "--clone-only", "-p", "../x"), "'../x' is not a plain file name"),
-        (("-d", out, "--snapshot", "lvm"), "--snapshot 'lvm': expected one of"),
+        (("-d", out, "--snapshot", "zfs"), "--snapshot 'zfs': expected one of"),
         (("-d", out, "--partition", "none", "--firmware", "bios"), "none, --firmware: expected"),
         (("-d", tree), "-d .*tree: expected another directory than the volume's own"),
     ):
