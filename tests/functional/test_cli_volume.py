@@ -103,6 +103,15 @@ def test_the_image_alone_with_a_partition_table(tree: Path, out: Path, partition
     check_refused(refused, 2, "disk: the file exists; --force replaces it$")
 
 
+def test_reports_inside_the_volume_stay_out(tree: Path, out: Path) -> None:
+    words = ("--volume", tree, "-d", out, "--clone-only", "--force", "--report", tree / "etc/mine")
+    for _ in range(2):
+        assert run_volume(*words).code == 0
+    report = json.loads((tree / "etc/mine.json").read_text())
+    found = {one["path"]: one["reason"] for one in report["left_out"]["files"]}
+    assert found["/etc/mine.json"] == found["/etc/mine.txt"] == "of this program's own"
+
+
 def test_no_program_of_the_volume_is_run_without_a_boot_loader(tree: Path, out: Path) -> None:
     modules = tree / "lib/modules/6.1"
     for directory in (tree / "boot", modules):
