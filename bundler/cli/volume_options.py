@@ -106,12 +106,15 @@ def image_options(arguments: argparse.Namespace, *, may_mount: bool) -> ImageOpt
     """
     if arguments.partition == NONE and arguments.firmware != AUTO:
         raise UsageError("--partition none, --firmware: expected one of them")
+    snapshot = choice("--snapshot", arguments.snapshot, SnapshotKind)
+    if arguments.freeze and snapshot is not SnapshotKind.NONE:
+        raise UsageError("--freeze, --snapshot: expected one of them: a snapshot stands still")
     return ImageOptions(
         volume=arguments.volume,
         may_mount=may_mount,
         includes_all_mounts=arguments.all,
         freezes=arguments.freeze,
-        snapshot=choice("--snapshot", arguments.snapshot, SnapshotKind),
+        snapshot=snapshot,
         scheme=_scheme(arguments.partition),
         has_own_scheme=arguments.partition == AUTO,
         firmware=_firmware(arguments.firmware),

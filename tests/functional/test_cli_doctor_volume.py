@@ -159,7 +159,8 @@ def test_the_bucket_and_the_ami_are_looked_at_as_for_publish(
 ) -> None:
     with cloud_server(monkeypatch, tmp_path_factory.mktemp("cloud")) as server:
         words = ("doctor", "volume", "s3://images/web", "--volume", tree, *KEYS, "--json")
-        options = ("--ami-name", "web 1", "--endpoint-url", server.url, "--region", REGION)
+        cloud = ("--ami-name", "web 1", "--endpoint-url", server.url, "--region", REGION)
+        options = (*cloud, "--state-dir", tree.parent / "out")
         environment = cli_environment(**server.credentials, TMPDIR=str(tree.parent / "out"))
         outcome = run_cli(*words, *options, environment=environment)
     findings = {one["check"]: one["status"] for one in json.loads(outcome.text)["findings"]}

@@ -118,4 +118,6 @@ def run_volume(
 ) -> Outcome:
     """ami-bundler volume, in a process of its own, with more variables in its environment."""
     environment = cli_environment(**(variables or {}))
-    return run_cli("volume", *arguments, wrapper=wrapper, environment=environment)
+    # Whoever runs the tests in the background may have it ignored.
+    interruptible = ("env", "--default-signal=INT", *wrapper)
+    return run_cli("volume", *arguments, wrapper=interruptible, environment=environment)
