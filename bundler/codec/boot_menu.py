@@ -92,7 +92,17 @@ _NAME = re.compile(r"[\w.+~@:-]{1,200}", re.ASCII)
 """Names that mean just themselves in every menu."""
 _KERNEL = re.compile(r"(?:vmlinu[xz]|kernel|Image)-(.+)")
 _INITRAMFS = ("initrd.img-{}", "initramfs-{}.img", "initramfs-{}", "initrd-{}", "initrd-{}.img")
-_LEFTOVERS = (".old", ".bak", ".dpkg-new", ".dpkg-tmp", ".rpmsave", ".rpmnew", ".sig", ".hmac")
+_LEFTOVERS = (
+    ".old",
+    ".bak",
+    ".dpkg-bak",
+    ".dpkg-new",
+    ".dpkg-tmp",
+    ".rpmsave",
+    ".rpmnew",
+    ".sig",
+    ".hmac",
+)
 
 
 def _arguments(kernel: Kernel, names: BootNames, arguments: str) -> str:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bundler.errors import HostError, MissingError
@@ -61,16 +62,12 @@ def run(
     if finished.status:
         raise failure(argv, finished)
     if len(output) > MAX_OUTPUT_SIZE:
-        subject = Path(argv[0]).name
-        raise HostError(f"run {subject}: expected at most {MAX_OUTPUT_SIZE} bytes, got more")
+        raise _too_much(argv, f"at most {MAX_OUTPUT_SIZE} bytes")
     return bytes(output)
 
 
 def run_through(argv: Sequence[str | Path]) -> None:
-    """Run a program as run() does, that must not be stopped halfway.
-
-    It goes on when we are interrupted or killed; after an interruption it is waited for.
-    """
+    """Run a program that goes on when we are killed; interrupted, we wait for it first."""
     finished = _drain(_chunks(argv, None, (), is_apart=True), lambda _: None)
     if finished.status:
         raise failure(argv, finished)
@@ -128,10 +125,9 @@ def run_to_end(
 
 @contextmanager
 def background(argv: Sequence[str | Path], *, ready: bytes) -> Iterator[None]:
-    """Run a program beside the block; its input ends with the block, and it is waited for.
+    """Run a program beside the block, which begins when it has written `ready`.
 
-    It outlives us if we are killed, which ends its input too.  The block begins when it has
-    written `ready`.
+    Its input ends with the block, and it is waited for; killed, we end its input too.
 
     Raises:
         MissingError: there is no such program.
@@ -152,7 +148,6 @@ def background(argv: Sequence[str | Path], *, ready: bytes) -> Iterator[None]:
         if output != ready:
             raise HostError(f"run {subject}: expected it to wait for us, got its end")
         yield
-        # Leaving the block closes its input and waits for it.
 
 
 def failure(argv: Sequence[str | Path], finished: Finished) -> HostError:
@@ -165,8 +160,7 @@ def failure(argv: Sequence[str | Path], finished: Finished) -> HostError:
     return HostError(f"run {subject}: expected exit status 0, got {how}: {reason}")
 
 
-_Output = Generator[bytes, None, Finished]
-"""What a program writes; its end is the value."""
+_Output = Generator[bytes, None, Finished]  # what a program writes, and its end
 
 
 def _drain(output: _Output, take: Callable[[bytes], object]) -> Finished:
@@ -178,6 +172,10 @@ def _drain(output: _Output, take: Callable[[bytes], object]) -> Finished:
                 finished: Finished = end.value
                 return finished
             take(piece)
+
+
+def _too_much(argv: Sequence[str | Path], bound: str) -> HostError:
+    return HostError(f"run {Path(argv[0]).name}: expected {bound}, got more")
 
 
 def _keep(output: bytearray, chunk: bytes) -> None:
@@ -205,10 +203,7 @@ def _lines(
             yield from map(bytes, lines)
             rest = tail
             if len(rest) > MAX_LINE_SIZE:
-                subject = Path(argv[0]).name
-                raise HostError(
-                    f"run {subject}: expected lines of at most {MAX_LINE_SIZE} bytes, got more"
-                )
+                raise _too_much(argv, f"lines of at most {MAX_LINE_SIZE} bytes")
 
 
 def _chunks(
@@ -221,21 +216,29 @@ def _chunks(
 ) -> _Output:
     """Run a program; it is killed if nobody reads on, or waited for if it `is_apart`."""
     words = [str(word) for word in argv]
-    with os_errors("run", Path(words[0]).name):
-        process = subprocess.Popen(  # noqa: S603  a list, and no shell
-            words,
-            env=_clean_environment() | dict(environment or {}),
-            stdin=subprocess.DEVNULL if source is None else source,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=inherit,
-            # Between fork and exec other threads' locks would stay locked for ever.
-            preexec_fn=None if is_apart or threading.active_count() > 1 else _die_with_parent,
-            start_new_session=is_apart,  # Ctrl-C is not for it
-        )
+    # Between fork and exec other threads' locks would stay locked for ever.
+    is_tied = not is_apart and threading.active_count() == 1
+    # What Python does around a fork would swallow an interruption.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTIONS if is_tied else ())
+    try:
+        with os_errors("run", Path(words[0]).name):
+            process = subprocess.Popen(  # noqa: S603  a list, and no shell
+                words,
+                env=_clean_environment() | dict(environment or {}),
+                stdin=subprocess.DEVNULL if source is None else source,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=inherit,
+                preexec_fn=partial(_die_with_parent, mask) if is_tied else None,
+                start_new_session=is_apart,  # Ctrl-C is not for it
+            )
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        raise
     errors = bytearray()
     with process:
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             yield from _read_chunks(process, errors)
             status = process.wait()
         except BaseException:
@@ -245,12 +248,14 @@ def _chunks(
 
 
 _PR_SET_PDEATHSIG = 1
+_INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _libc = ctypes.CDLL(None)
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(mask: set[int | signal.Signals]) -> None:
     """In the child: a program that goes on when we are killed would keep mounts and files."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _search_path() -> str:
