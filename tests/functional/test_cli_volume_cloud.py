@@ -1,6 +1,8 @@
 """ami-bundler volume on an instance: straight into S3, with what the instance was told."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -108,3 +110,24 @@ def test_a_lost_network_leaves_no_manifest_and_the_next_run_succeeds(
     outcome = run(server, tree, *options[:2], *more)
     assert outcome.code == 0, outcome.errors
     assert run_cli(*words, environment=environment).code == 0
+
+
+def test_an_interruption_while_parts_are_sent(server: CloudServer, tree: Path) -> None:
+    """The process that sends the first part is interrupted before the server answers."""
+
+    def interrupt(request: Request) -> Reply | None:
+        if request.method == "PUT" and ".part." in request.path:
+            children = Path(f"/proc/{os.getpid()}/task/{main}/children").read_text().split()
+            for child in children:
+                os.kill(int(child), signal.SIGINT)
+        return None
+
+    main = os.getpid()
+    server.intercept = interrupt
+    outcome = run(server, tree, "--region", REGION, "--account", "123456789012")
+    server.intercept = lambda request: None
+    check_refused(outcome, 130, "interrupted$")
+    keys = [
+        one["Key"] for one in s3_client(server).list_objects(Bucket="images").get("Contents", [])
+    ]
+    assert [key for key in keys if "manifest" in key] == []

@@ -6,13 +6,14 @@ that do something first: so each phase is hit, without a guess at the time.
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.privileged import check_no_traces, require_root, traces
-from tests.support.tools import Outcome, check_refused, require_tool
+from tests.support.tools import TIMEOUT, Outcome, check_refused, require_tool, start_cli
 from tests.support.volumes import KEYS, make_tree, run_volume
 
 PROGRAMS = ("mke2fs", "rsync")
@@ -71,6 +72,25 @@ def test_an_interruption_while_the_image_is_finished(tree: Path, number: signal.
     outcome = run(tree, "--script", script)
     assert outcome.code == (130 if number is signal.SIGINT else -number)
     check_nothing(tree)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interruption_while_the_bundle_is_made(tree: Path, number: signal.Signals) -> None:
+    """The signal comes when the first part lies in the hidden directory of the bundle."""
+    (tree / "home/user/large").write_bytes(os.urandom(64 << 20))
+    out = tree.parent / "out"
+    words = ("--volume", tree, "-d", out, *KEYS, "--level", "small", "--part-size", "1M")
+    with start_cli("volume", *words) as process:
+        while not (out / ".image.partial/0").exists():
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(number)
+        process.communicate(timeout=TIMEOUT)
+    assert process.returncode == (130 if number is signal.SIGINT else -number)
+    shown = [path.name for path in out.iterdir() if not path.name.startswith(".")]
+    assert shown == []
+    if number is signal.SIGINT:
+        check_nothing(tree)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
